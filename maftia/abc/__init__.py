@@ -1,1 +1,1 @@
-
+"""Atomic broadcast and binary agreement, as pure state machines."""

@@ -1,1 +1,1 @@
-
+"""Vocabulary without I/O: identifiers, quorums, hashing, encoding, file formats, certificates."""

@@ -1,1 +1,1 @@
-
+"""The certification authority, as a fold over ordered records."""

@@ -1,1 +1,1 @@
-
+"""The fair-exchange party: comes on the same foundation."""

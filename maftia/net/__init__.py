@@ -1,1 +1,1 @@
-
+"""Sockets: framing, TLS channels, links."""

@@ -1,1 +1,1 @@
-
+"""Whole clusters on virtual time, from a seed."""

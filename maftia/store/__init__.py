@@ -1,1 +1,1 @@
-
+"""Disk: journal, key-value store, data directory."""

@@ -1,1 +1,1 @@
-
+"""Threshold cryptography: one file per scheme."""
