@@ -1,0 +1,61 @@
+"""What commands print, and the exit codes: the contract with scripts (docs: `maftia --help`).
+
+With `--json` exactly one JSON object goes to stdout, on failure too; else readable
+text does.  Diagnostics go to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, EXIT_NO_QUORUM = 0, 1, 2, 3
+_STATUS = {EXIT_REFUSED: "refused", EXIT_NO_QUORUM: "timeout"}
+
+
+class CommandError(Exception):
+    """Ends a command with an exit code, a code word and a sentence that says what to do."""
+
+    def __init__(self, exit_code: int, code: str, detail: str, servers_agreeing: int = 0, **fields: Any) -> None:
+        super().__init__(detail)
+        self.exit_code = exit_code
+        self.code = code
+        self.detail = detail
+        self.servers_agreeing = servers_agreeing
+        self.fields = fields
+
+
+def usage_error(detail: str) -> CommandError:
+    """Wrong use or unreadable input."""
+    return CommandError(EXIT_USAGE, "usage", detail)
+
+
+def report_error(error: CommandError, as_json: bool) -> int:
+    """Print the failure and return the exit code."""
+    if as_json:
+        body = {"code": error.code, "detail": error.detail, "servers_agreeing": error.servers_agreeing}
+        print_json({"status": _STATUS.get(error.exit_code, "error"), "error": body, **error.fields})
+    else:
+        click.echo(f"maftia: {_sentence(error)}", err=True)
+    return error.exit_code
+
+
+def _sentence(error: CommandError) -> str:
+    if error.exit_code == EXIT_REFUSED and error.servers_agreeing:
+        return f"refused, {error.code}: {error.detail} ({error.servers_agreeing} servers agree)"
+    if error.exit_code == EXIT_REFUSED:
+        return f"refused, {error.code}: {error.detail}"
+    return error.detail
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """The one object on stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time as `2026-11-21T08:00:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
