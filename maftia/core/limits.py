@@ -55,3 +55,65 @@ ATTESTATION_WINDOW_MS = 10 * 60 * 1000
 """how far an attestation may lie from agreed time"""
 NONCE_LIFETIME_MS = 10 * 60 * 1000
 """a challenge nonce is recognised this long"""
+
+# --- files of the dealer
+SERVERS_MAX = 64
+"""messages grow with n² and the factor n! of Shoup's exponents with n log n: beyond this nothing was measured"""
+EPOCH_MAX = 2**31
+CLUSTER_FILE_SIZE_BYTES_MAX = 1024 * 1024
+"""64 servers with RSA-8192 keys need half of it"""
+POLICY_FILE_SIZE_BYTES_MAX = 256 * 1024
+"""some thousand tokens; it is kept in the state of every server"""
+CERTIFICATE_SIZE_BYTES_MAX = 16 * 1024
+ORGANIZATION_LENGTH_MAX = 64
+"""ub-organization-name of RFC 5280"""
+RSA_MODULUS_BITS_MAX = 8192
+TIME_MS_MAX = 253_402_300_799_999
+"""the last millisecond of the year 9999, beyond which certificates cannot name a time"""
+INIT_FILE_SIZE_BYTES_MAX = 2 * 1024 * 1024
+"""a cluster file, a policy and some kilobytes of secrets"""
+PASSPHRASE_SIZE_BYTES_MAX = 1024
+"""whoever gives more has given the wrong file"""
+SCRYPT_MEMORY_BYTES_MAX = 256 * 1024 * 1024
+"""what a damaged or hostile init file may ask for before its passphrase is known to be right"""
+
+# --- names, keys, certificates, policy (core)
+LABEL_LENGTH_MAX = 63
+"""of a DNS name (RFC 1035)"""
+EMAIL_LOCAL_LENGTH_MAX = 64
+"""the part before the @ (RFC 5321)"""
+ATTRIBUTE_LENGTH_MAX = 64
+"""one value of a distinguished name: the shortest of RFC 5280's upper bounds (ub-common-name)"""
+RDNS_MAX = 16
+"""parts of a distinguished name"""
+RSA_MODULUS_BITS_MIN = 2048
+RSA_MODULUS_BITS_MAX = 8192
+"""larger keys cost every verifier time and gain nothing"""
+RSA_EXPONENT_MIN = 65537
+"""small exponents forgive no mistake in padding"""
+RSA_EXPONENT_BITS_MAX = 64
+"""OpenSSL verifies with no larger exponent where the modulus has more than 3072 bits"""
+CERTIFICATE_SIZE_BYTES_MAX = 40 * 1024
+"""a hundred names of full length and an RSA-8192 key fit"""
+POLICY_SIZE_BYTES_MAX = 256 * 1024
+"""an administrator's file: a thousand tokens fit"""
+POLICY_ENTRIES_MAX = 1024
+"""globs of one list, tokens, authorities, administrators"""
+
+# --- replica: signing, checkpoints, sessions
+SIGNING_HOLD_BACK_MS = 300
+"""a server that is not designated waits this long for a signature before it sends its share"""
+SIGNING_NEED_PAUSE_MS_MAX = 60_000
+"""the pause between two requests for a missing signature doubles up to this"""
+SIGNING_EARLY_PER_PEER_MAX = 2048
+"""signing messages for what is not applied here yet: some commits' worth, about 2 MB a peer"""
+SHARE_SIZE_BYTES_MAX = 1024
+"""a share or signature under an 8192-bit modulus"""
+PROOF_SIZE_BYTES_MAX = 2048
+"""challenge and response of a proof under the same"""
+REFERENCE_SIZE_BYTES_MAX = 64
+"""a serial or a transaction id"""
+CHECKPOINT_VOTES_PER_PEER_MAX = 8
+"""votes of one peer for commits that this server has not reached"""
+RECENT_OUTCOMES_MAX = 1024
+"""answers kept for a watch that comes after the effect; retrieves have no other memory"""
