@@ -9,7 +9,7 @@ Depth is bounded by the types themselves: nothing here decodes into free-form da
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -18,6 +18,7 @@ from maftia.core.errors import FormatError
 T = TypeVar("T")
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Base of everything that is encoded.  Subclasses in a union give `tag="name"`."""
 
