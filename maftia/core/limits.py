@@ -56,15 +56,12 @@ ATTESTATION_WINDOW_MS = 10 * 60 * 1000
 NONCE_LIFETIME_MS = 10 * 60 * 1000
 """a challenge nonce is recognised this long"""
 
-# --- files of the dealer
+# --- dealer
 SERVERS_MAX = 64
 """messages grow with n² and the factor n! of Shoup's exponents with n log n: beyond this nothing was measured"""
 EPOCH_MAX = 2**31
 CLUSTER_FILE_SIZE_BYTES_MAX = 1024 * 1024
 """64 servers with RSA-8192 keys need half of it"""
-POLICY_FILE_SIZE_BYTES_MAX = 256 * 1024
-"""some thousand tokens; it is kept in the state of every server"""
-CERTIFICATE_SIZE_BYTES_MAX = 16 * 1024
 ORGANIZATION_LENGTH_MAX = 64
 """ub-organization-name of RFC 5280"""
 RSA_MODULUS_BITS_MAX = 8192
