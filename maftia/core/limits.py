@@ -8,16 +8,25 @@ FRAME_SIZE_BYTES_MAX = 4 * 1024 * 1024
 CLIENT_FRAME_SIZE_BYTES_MAX = 64 * 1024
 """the largest record, with room for its envelope"""
 CLIENT_CONNECTIONS_MAX = 2048
-"""a connection costs some 60 kB with TLS: this bounds strangers to about 128 MB"""
+"""each costs some 60 kB with TLS, and at worst a frame that arrives and one that waits: strangers hold at most 400 MB"""
 CLIENT_FRAME_TIMEOUT_S = 20.0
 """a frame begun is finished within this, or the connection ends: slow senders hold nothing up"""
 CLIENT_IDLE_TIMEOUT_S = 600.0
 """an idle client connection is closed; the client library reconnects"""
 HANDSHAKE_TIMEOUT_S = 10.0
+"""an honest one takes three round trips"""
+HANDSHAKES_MAX = 128
+"""at a time; each costs some 2 ms of processor, so this bounds for how long a burst of them delays a turn"""
 CLIENT_OUTBOX_BYTES_MAX = 1024 * 1024
 """a client that does not read its answers is cut off"""
+CLIENTS_OUTBOX_BYTES_MAX = 64 * 1024 * 1024
+"""answers that wait for all clients together; beyond it the one with the most is cut off"""
 PEER_OUTBOX_BYTES_MAX = 64 * 1024 * 1024
 """what waits for a slow peer; beyond it the link is reset and resumes by what the peer holds"""
+PEER_INBOX_BYTES_MAX = 8 * 1024 * 1024
+"""frames of one peer that wait for their turn: the largest and what follows it; beyond it we stop reading"""
+PEER_FRAME_TIMEOUT_S = 60.0
+"""a peer's largest frame takes this long at 70 kB/s; a slower link resumes by what was received"""
 WATCHES_PER_SESSION_MAX = 256
 """outstanding requests of one connection"""
 
@@ -40,9 +49,27 @@ CHECKPOINT_INTERVAL_COMMITS = 64
 FETCHES_PER_PEER_MAX = 64
 PENDING_BLOCKS_PER_PEER_MAX = 1024
 """blocks that wait for ancestors, per sender"""
+PENDING_BYTES_PER_PEER_MAX = 32 * 1024 * 1024
+"""the same in bytes: with it t corrupt senders hold at most t times this of memory"""
+BLOCK_SIZE_BYTES_MAX = BLOCK_PAYLOAD_BYTES_MAX + 64 * 1024
+"""payload, references to some hundred servers, and the framing of BLOCK_RECORDS_MAX records"""
+BLOCKS_PER_MESSAGE_MAX = 64
+BLOCK_MESSAGE_BYTES_MAX = 1024 * 1024
+"""a message of blocks is closed once it holds this much, so it stays well below a frame"""
+FETCH_REFERENCES_MAX = 64
+"""references in one fetch: the most that one peer is asked for at a time"""
+FETCH_ANSWER_BYTES_MAX = 4 * 1024 * 1024
+"""what one fetch can make a server send; the asker asks again for the rest"""
+STREAM_BLOCKS_MAX = REFERENCE_WINDOW_ROUNDS
+"""own blocks sent at once to one who lags; it asks for more when it has placed them"""
 
 # --- agreement
 AGREEMENT_ROUNDS_AHEAD_MAX = 64
+"""votes of later rounds are dropped; who lags that far behind is brought home by DECIDE"""
+AGREEMENT_PROOF_SIZE_BYTES_MAX = 64 * 1024
+"""a resolve request with both promises and their certificates fits"""
+AGREEMENT_COIN_SHARE_SIZE_BYTES_MAX = 128
+"""a group element and the two scalars of its proof, with room"""
 
 # --- requests (dca)
 NAMES_MAX = 100
@@ -114,3 +141,9 @@ CHECKPOINT_VOTES_PER_PEER_MAX = 8
 """votes of one peer for commits that this server has not reached"""
 RECENT_OUTCOMES_MAX = 1024
 """answers kept for a watch that comes after the effect; retrieves have no other memory"""
+
+# --- threshold keys
+RSA_MODULUS_BITS_MAX = 8192
+"""a share of a longer modulus takes more than a tenth of a second"""
+SUBSET_SEARCH_SERVERS_MAX = 10
+"""imported keys: at most 210 subsets of t+1 are tried, some 0.1 s"""
