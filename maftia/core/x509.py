@@ -1,0 +1,456 @@
+"""Certificates, byte for byte: what the DCA's key signs, and what a client reads back.
+
+Source: RFC 5280; services.md, "Certificates"; RFC 7093 for the key identifier.
+
+Nothing here holds a private key.  The library's builders are given a key whose `sign`
+only captures what it should sign; that is the TBSCertificate (or the request's
+CertificationRequestInfo), which the servers then sign together, and `assemble` puts the
+finished signature behind it.  Every byte follows from the arguments: all servers build
+equal bytes, and none signs bytes that came from a wire.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import padding as asymmetric_padding
+from cryptography.hazmat.primitives.asymmetric import rsa, utils
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from maftia.core import der
+from maftia.core.errors import FormatError
+from maftia.core.hashing import H
+from maftia.core.limits import ATTRIBUTE_LENGTH_MAX, CERTIFICATE_SIZE_BYTES_MAX
+from maftia.core.names import (
+    DN,
+    DNS,
+    EMAIL,
+    IP,
+    URI,
+    Name,
+    address_bytes,
+    address_text,
+    format_dn,
+    parse_dn,
+    parse_name,
+)
+from maftia.core.spki import ENCRYPTION, RSA, X25519, parse_spki, verify_by_key
+
+SERIAL_SIZE_BYTES = 16
+SERVER, CLIENT = "server", "client"
+PROFILES = (SERVER, CLIENT)
+
+_EXTENDED_USE = {
+    SERVER: x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
+    CLIENT: x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]),
+}
+_NOT_A_CA = x509.BasicConstraints(ca=False, path_length=None)
+_SHA256_WITH_RSA = der.sequence(der.object_id("1.2.840.113549.1.1.11"), der.null())
+_DAY_S = 24 * 3600
+
+_ATTRIBUTES = {
+    "CN": NameOID.COMMON_NAME,
+    "L": NameOID.LOCALITY_NAME,
+    "ST": NameOID.STATE_OR_PROVINCE_NAME,
+    "O": NameOID.ORGANIZATION_NAME,
+    "OU": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "C": NameOID.COUNTRY_NAME,
+    "STREET": NameOID.STREET_ADDRESS,
+    "DC": NameOID.DOMAIN_COMPONENT,
+    "UID": NameOID.USER_ID,
+}
+_ATTRIBUTE_TYPES = {oid: kind for kind, oid in _ATTRIBUTES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class CaSubject:
+    """The distinguished name of the DCA: country (two capitals), organization, common name."""
+
+    country: str
+    organization: str
+    common_name: str
+
+    def __post_init__(self) -> None:
+        """Raises FormatError for a text that a certificate cannot hold."""
+        if len(self.country) != 2 or not (self.country.isascii() and self.country.isupper()):
+            raise FormatError("a country is two capital letters (ISO 3166)")
+        for text in (self.organization, self.common_name):
+            if not 1 <= len(text) <= ATTRIBUTE_LENGTH_MAX or not text.isprintable() or text != text.strip():
+                raise FormatError(f"an organization is 1 to {ATTRIBUTE_LENGTH_MAX} printable characters")
+
+    def name(self) -> x509.Name:
+        """Its X.501 form."""
+        return x509.Name(
+            [
+                x509.NameAttribute(NameOID.COUNTRY_NAME, self.country),
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.organization),
+                x509.NameAttribute(NameOID.COMMON_NAME, self.common_name),
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """What every certificate of one CA has in common, read once from the CA's own certificate."""
+
+    name: x509.Name
+    key: rsa.RSAPublicKey
+    key_id: x509.AuthorityKeyIdentifier
+    not_before_s: int
+    not_after_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeafFacts:
+    """All that makes one end-entity certificate differ from another."""
+
+    serial: bytes
+    """16 bytes, as `serial_of` makes them"""
+    key: bytes
+    """SubjectPublicKeyInfo, accepted by `parse_spki`"""
+    purpose: str
+    """"signature" or "encryption\""""
+    names: tuple[str, ...]
+    """as `normalise_names` gives them"""
+    profile: str
+    not_before_s: int
+    not_after_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What a finished certificate says."""
+
+    serial: bytes
+    """16 bytes for certificates of a DCA"""
+    issuer: bytes
+    """Name, DER"""
+    subject: bytes
+    """Name, DER"""
+    key: bytes
+    """SubjectPublicKeyInfo, DER"""
+    names: tuple[str, ...]
+    """sorted typed identifiers of subject and SAN; none for a CA"""
+    not_before_s: int
+    not_after_s: int
+    is_ca: bool
+    tbs: bytes
+    signature: bytes
+
+
+def serial_of(digest: bytes) -> bytes:
+    """A serial number from a digest: its first 16 bytes with the top bits 01.
+
+    So it is positive, never zero, and always has the same length.
+    """
+    return bytes((digest[0] & 0x3F | 0x40,)) + digest[1:SERIAL_SIZE_BYTES]
+
+
+def validity(issuer: Issuer, agreed_s: int, days: int, backdate_s: int) -> tuple[int, int]:
+    """First and last second (UTC, both inclusive) of a certificate, within those of its CA."""
+    not_before_s = max(agreed_s - backdate_s, issuer.not_before_s)
+    return not_before_s, min(not_before_s + days * _DAY_S - 1, issuer.not_after_s)
+
+
+def root_certificate_tbs(subject: CaSubject, spki: bytes, not_before_s: int, not_after_s: int) -> bytes:
+    """The TBSCertificate of a self-signed root for an RSA key; its serial follows from the rest."""
+    key = _rsa_key(spki)
+    name = subject.name()
+    fields = (name.public_bytes(), spki, not_before_s, not_after_s)
+    builder = (
+        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key)
+        .serial_number(int.from_bytes(serial_of(H("maftia/root-serial/v1", *fields)), "big"))
+        .not_valid_before(_time(not_before_s))
+        .not_valid_after(_time(not_after_s))
+        .add_extension(_key_identifier(spki), critical=False)
+        .add_extension(_key_usage(("key_cert_sign", "crl_sign")), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    )
+    return _captured(key, lambda signer: builder.sign(signer, SHA256()))
+
+
+def csr_for_ca(subject: CaSubject, spki: bytes) -> bytes:
+    """The CertificationRequestInfo by which an existing root may certify the DCA's RSA key."""
+    key = _rsa_key(spki)
+    builder = (
+        x509.CertificateSigningRequestBuilder(subject_name=subject.name())
+        .add_extension(_key_usage(("key_cert_sign", "crl_sign")), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    )
+    return _captured(key, lambda signer: builder.sign(signer, SHA256()))
+
+
+def issuer_of(ca_certificate: bytes) -> Issuer:
+    """What leaves need of their CA's certificate (DER).
+
+    Raises FormatError where it is not a certificate of an RSA key that may sign others.
+    """
+    facts = certificate_facts(ca_certificate)
+    certificate = x509.load_der_x509_certificate(ca_certificate)
+    if not facts.is_ca or parse_spki(facts.key).kind != RSA:
+        raise FormatError("not the certificate of an authority with an RSA key")
+    if certificate.subject.public_bytes() != facts.subject:
+        raise FormatError("the authority's subject cannot be repeated byte for byte as issuer")
+    identifiers = [e.value for e in certificate.extensions if isinstance(e.value, x509.SubjectKeyIdentifier)]
+    if not identifiers:
+        raise FormatError("the authority's certificate has no subject key identifier")
+    key_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifiers[0])
+    key = _rsa_key(facts.key)
+    return Issuer(certificate.subject, key, key_id, facts.not_before_s, facts.not_after_s)
+
+
+def leaf_tbs(issuer: Issuer, leaf: LeafFacts) -> bytes:
+    """The TBSCertificate of an end-entity certificate: equal arguments, equal bytes.
+
+    Raises ValueError for facts that `parse_spki`, `normalise_names` and the profiles do
+    not allow: they were judged before.
+    """
+    key = load_der_public_key(leaf.key)
+    names = [parse_name(text) for text in leaf.names]
+    subject = _subject(names)
+    builder = (
+        x509.CertificateBuilder(issuer_name=issuer.name, subject_name=subject, public_key=_certifiable(key))
+        .serial_number(int.from_bytes(_checked_serial(leaf.serial), "big"))
+        .not_valid_before(_time(leaf.not_before_s))
+        .not_valid_after(_time(leaf.not_after_s))
+        .add_extension(issuer.key_id, critical=False)
+        .add_extension(_key_identifier(leaf.key), critical=False)
+        .add_extension(_leaf_usage(leaf), critical=True)
+        .add_extension(_EXTENDED_USE[leaf.profile], critical=False)
+        .add_extension(_NOT_A_CA, critical=True)
+    )
+    alternatives = [_general_name(name) for name in names if name.kind != DN]
+    if alternatives:
+        is_subject_empty = len(alternatives) == len(names)
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=is_subject_empty)
+    return _captured(issuer.key, lambda signer: builder.sign(signer, SHA256()))
+
+
+def assemble(tbs: bytes, signature: bytes) -> bytes:
+    """The certificate (or certification request) of signed content and its RSA SHA-256 signature."""
+    return der.sequence(tbs, _SHA256_WITH_RSA, der.bits(signature))
+
+
+def certificate_facts(data: bytes) -> CertificateFacts:
+    """What a DER certificate says. Its signature is not verified: `is_signed_by` does that.
+
+    Raises FormatError where it is not a certificate such as `assemble` makes of a v3
+    TBSCertificate, or where a leaf names its holder by what `parse_name` does not know.
+    """
+    tbs, signature = _opened(data)
+    issuer, subject, key = _raw_fields(tbs)
+    try:
+        certificate = x509.load_der_x509_certificate(data)
+        constraints = [e.value for e in certificate.extensions if isinstance(e.value, x509.BasicConstraints)]
+        is_ca = bool(constraints and constraints[0].ca)
+        return CertificateFacts(
+            serial=_serial_bytes(certificate.serial_number),
+            issuer=issuer,
+            subject=subject,
+            key=key,
+            names=() if is_ca else _names(certificate),
+            not_before_s=int(certificate.not_valid_before_utc.timestamp()),
+            not_after_s=int(certificate.not_valid_after_utc.timestamp()),
+            is_ca=is_ca,
+            tbs=tbs,
+            signature=signature,
+        )
+    except (ValueError, KeyError, OverflowError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise FormatError(f"not a certificate: {error}") from None
+
+
+def is_signed_by(certificate: bytes, ca_key: bytes) -> bool:
+    """Whether the signature on a DER certificate verifies under the CA's SubjectPublicKeyInfo.
+
+    Raises FormatError where it is not a certificate.
+    """
+    return verify_by_key(ca_key, *_opened(certificate))
+
+
+def _opened(data: bytes) -> tuple[bytes, bytes]:
+    """TBSCertificate and signature of a certificate signed by RSA and SHA-256."""
+    if len(data) > CERTIFICATE_SIZE_BYTES_MAX:
+        raise FormatError("the certificate is enormous")
+    outer = der.Reader(data)
+    body = outer.sequence()
+    outer.finish()
+    tbs = body.raw(der.SEQUENCE)
+    if body.raw(der.SEQUENCE) != _SHA256_WITH_RSA:
+        raise FormatError("the certificate is not signed by RSA with SHA-256")
+    signature = body.bits()
+    body.finish()
+    return tbs, signature
+
+
+def _raw_fields(tbs: bytes) -> tuple[bytes, bytes, bytes]:
+    """Issuer, subject and SubjectPublicKeyInfo of a v3 TBSCertificate, as they stand."""
+    fields = der.Reader(tbs).sequence()
+    fields.raw(_VERSION_TAG)
+    fields.unsigned()
+    fields.raw(der.SEQUENCE)
+    issuer = fields.raw(der.SEQUENCE)
+    fields.raw(der.SEQUENCE)
+    return issuer, fields.raw(der.SEQUENCE), fields.raw(der.SEQUENCE)
+
+
+_VERSION_TAG = 0xA0
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    names = [f"{DN}:{_dn_text(certificate.subject)}"] if certificate.subject.rdns else []
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            names += [_typed(general) for general in extension.value]
+    return tuple(sorted(str(parse_name(name)) for name in names))
+
+
+def _dn_text(subject: x509.Name) -> str:
+    attributes = [attribute for rdn in reversed(subject.rdns) for attribute in rdn]
+    return format_dn((_ATTRIBUTE_TYPES[attribute.oid], str(attribute.value)) for attribute in attributes)
+
+
+def _typed(general: x509.GeneralName) -> str:
+    if isinstance(general, x509.DNSName):
+        return f"{DNS}:{general.value}"
+    if isinstance(general, x509.RFC822Name):
+        return f"{EMAIL}:{general.value}"
+    if isinstance(general, x509.UniformResourceIdentifier):
+        return f"{URI}:{general.value}"
+    if isinstance(general, x509.IPAddress) and hasattr(general.value, "packed"):
+        return f"{IP}:{address_text(general.value.packed)}"
+    raise FormatError("the certificate holds a name of another kind")
+
+
+def _general_name(name: Name) -> x509.GeneralName:
+    if name.kind == DNS:
+        return x509.DNSName(name.value)
+    if name.kind == EMAIL:
+        return x509.RFC822Name(name.value)
+    if name.kind == URI:
+        return x509.UniformResourceIdentifier(name.value)
+    return x509.IPAddress(ipaddress.ip_address(address_bytes(name.value)))
+
+
+def _subject(names: list[Name]) -> x509.Name:
+    """The `dn:` name, if there is one, from the root down; else the empty name."""
+    for name in names:
+        if name.kind == DN:
+            attributes = reversed(parse_dn(name.value))
+            return x509.Name([x509.NameAttribute(_ATTRIBUTES[kind], value) for kind, value in attributes])
+    return x509.Name([])
+
+
+def _leaf_usage(leaf: LeafFacts) -> x509.KeyUsage:
+    facts = parse_spki(leaf.key)
+    if not facts.serves(leaf.purpose):
+        raise ValueError(f"a key of kind {facts.kind} does not serve for {leaf.purpose}")
+    if leaf.purpose == ENCRYPTION:
+        return _key_usage(("key_agreement",) if facts.kind == X25519 else ("key_encipherment",))
+    if facts.kind == RSA and leaf.profile == SERVER:
+        # NSS refuses an RSA server certificate that may not encipher keys.
+        return _key_usage(("digital_signature", "key_encipherment"))
+    return _key_usage(("digital_signature",))
+
+
+_USES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+
+
+def _key_usage(uses: tuple[str, ...]) -> x509.KeyUsage:
+    return x509.KeyUsage(**{use: use in uses for use in _USES})
+
+
+def _key_identifier(spki: bytes) -> x509.SubjectKeyIdentifier:
+    """The leftmost 160 bits of SHA-256 of the key's bit string (RFC 7093, method 1)."""
+    body = der.Reader(spki).sequence()
+    body.raw(der.SEQUENCE)
+    return x509.SubjectKeyIdentifier(hashlib.sha256(body.bits()).digest()[:20])
+
+
+def _checked_serial(serial: bytes) -> bytes:
+    if len(serial) != SERIAL_SIZE_BYTES or serial[0] >> 6 != 1:
+        raise ValueError("a serial number has 16 bytes with top bits 01")
+    return serial
+
+
+def _serial_bytes(serial: int) -> bytes:
+    return serial.to_bytes(max(SERIAL_SIZE_BYTES, (serial.bit_length() + 7) // 8), "big")
+
+
+def _time(utc_s: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(utc_s, dt.UTC)
+
+
+def _rsa_key(spki: bytes) -> rsa.RSAPublicKey:
+    key = load_der_public_key(spki)
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise FormatError("not an RSA key")
+    return key
+
+
+def _certifiable(key: object) -> CertificatePublicKeyTypes:
+    return key  # type: ignore[return-value]  # every kind that parse_spki accepts is one
+
+
+def _captured(key: rsa.RSAPublicKey, build: Callable[[_CapturingKey], object]) -> bytes:
+    """What a builder gives to its key to sign."""
+    signer = _CapturingKey(key)
+    build(signer)
+    return signer.captured
+
+
+class _CapturingKey(rsa.RSAPrivateKey):
+    """Stands in for the private key, which exists nowhere: keeps the bytes, signs nothing."""
+
+    def __init__(self, public: rsa.RSAPublicKey) -> None:
+        self._public = public
+        self.captured = b""
+
+    def sign(
+        self,
+        data: bytes | bytearray | memoryview,
+        padding: asymmetric_padding.AsymmetricPadding,  # noqa: ARG002 (the signers choose)
+        algorithm: utils.Prehashed | HashAlgorithm | utils.NoDigestInfo,  # noqa: ARG002
+    ) -> bytes:
+        self.captured = bytes(data)
+        return b"\x01" * (self.key_size // 8)
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        return self._public
+
+    @property
+    def key_size(self) -> int:
+        return self._public.key_size
+
+    def decrypt(self, ciphertext: object, padding: object) -> NoReturn:
+        raise NotImplementedError("there is no private key here")
+
+    def private_numbers(self) -> NoReturn:
+        raise NotImplementedError("there is no private key here")
+
+    def private_bytes(self, encoding: object, format: object, encryption_algorithm: object) -> NoReturn:  # noqa: A002
+        raise NotImplementedError("there is no private key here")
+
+    def __copy__(self) -> NoReturn:
+        raise NotImplementedError("there is no private key here")
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        raise NotImplementedError("there is no private key here")
