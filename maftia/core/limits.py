@@ -68,8 +68,6 @@ AGREEMENT_ROUNDS_AHEAD_MAX = 64
 """votes of later rounds are dropped; who lags that far behind is brought home by DECIDE"""
 AGREEMENT_PROOF_SIZE_BYTES_MAX = 64 * 1024
 """a resolve request with both promises and their certificates fits"""
-AGREEMENT_COIN_SHARE_SIZE_BYTES_MAX = 128
-"""a group element and the two scalars of its proof, with room"""
 
 # --- requests (dca)
 NAMES_MAX = 100

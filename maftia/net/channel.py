@@ -8,7 +8,6 @@ One task may receive while another sends.
 from __future__ import annotations
 
 import math
-from collections import deque
 
 import trio
 
@@ -40,16 +39,21 @@ class Channel:
     ) -> None:
         self.stream = stream
         self._reader = FrameReader(frame_size_bytes_max)
-        self._frames: deque[bytes] = deque()
         self._frame_timeout_s = frame_timeout_s
         self._idle_timeout_s = idle_timeout_s
-        self._began = 0.0
+        self._began = math.inf
+        """when the frame that is incomplete now was first seen to be"""
 
     async def receive(self) -> bytes:
         """The next frame.  Raises ChannelError when there will be none."""
-        while not self._frames:
-            self._feed(await self._receive_some())
-        return self._frames.popleft()
+        while (frame := self._next()) is None:
+            if not self._reader.partial:
+                self._began = math.inf
+            elif self._began == math.inf:
+                self._began = trio.current_time()
+            self._reader.feed(await self._receive_some())
+        self._began = math.inf
+        return frame
 
     async def send(self, *messages: bytes) -> None:
         """Send messages, a frame each, as one write.  Raises ChannelError."""
@@ -66,20 +70,15 @@ class Channel:
         """End the connection at once, whatever the other side does."""
         await trio.aclose_forcefully(self.stream)
 
-    def _feed(self, data: bytes | bytearray) -> None:
-        was_partial = self._reader.partial
+    def _next(self) -> bytes | None:
         try:
-            self._frames.extend(self._reader.feed(data))
+            return self._reader.next()
         except FormatError as error:
             raise ChannelError(str(error)) from None
-        if self._frames or not was_partial:
-            self._began = trio.current_time()
 
     async def _receive_some(self) -> bytes | bytearray:
-        if self._reader.partial:
-            deadline = self._began + self._frame_timeout_s
-        else:
-            deadline = trio.current_time() + self._idle_timeout_s
+        idle_until = trio.current_time() + self._idle_timeout_s
+        deadline = self._began + self._frame_timeout_s if self._reader.partial else idle_until
         try:
             with trio.CancelScope(deadline=deadline):
                 data = await self.stream.receive_some(RECEIVE_SIZE_BYTES)

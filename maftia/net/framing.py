@@ -1,8 +1,9 @@
 """Frames: a four-byte big-endian length, then that many bytes.  Pure.
 
-Guarantees: whatever bytes arrive, in whatever pieces, `FrameReader.feed` returns the
-complete frames or raises FormatError, and never holds more than one frame and one
-piece.  An announced length is judged before any byte of its content is kept.
+Guarantees: whatever bytes arrive, in whatever pieces, `FrameReader.next` returns the
+complete frames one by one or raises FormatError.  Whoever feeds only when there is no
+next frame never has it hold more than one frame and one piece, however small the
+frames are, for a frame becomes an object only when asked for.
 """
 
 from __future__ import annotations
@@ -30,30 +31,26 @@ class FrameReader:
 
     @property
     def partial(self) -> bool:
-        """Whether a frame has begun that is not complete yet."""
+        """Whether bytes wait here: those of an incomplete frame, when `next` has returned None."""
         return bool(self._buffer)
 
-    def feed(self, data: bytes | bytearray) -> list[bytes]:
-        """The frames that these bytes complete, in order.
+    def feed(self, data: bytes | bytearray) -> None:
+        """Take in a piece of the stream."""
+        self._buffer += data
+
+    def next(self) -> bytes | None:
+        """The next complete frame's content, or None until more is fed.
 
         Raises FormatError for a frame that is empty or too large; the stream is then of no more use.
         """
-        self._buffer += data
-        frames: list[bytes] = []
-        start = 0
-        while (end := self._frame_end(start)) is not None:
-            frames.append(bytes(self._buffer[start + HEADER_SIZE_BYTES : end]))
-            start = end
-        if start:
-            del self._buffer[:start]
-        return frames
-
-    def _frame_end(self, start: int) -> int | None:
-        """Where the frame that starts here ends, or None while it is incomplete."""
-        content = start + HEADER_SIZE_BYTES
-        if len(self._buffer) < content:
+        if len(self._buffer) < HEADER_SIZE_BYTES:
             return None
-        size = int.from_bytes(self._buffer[start:content], "big")
+        size = int.from_bytes(self._buffer[:HEADER_SIZE_BYTES], "big")
         if not 0 < size <= self._size_bytes_max:
             raise FormatError(f"a frame of {size} bytes where 1 to {self._size_bytes_max} are allowed")
-        return content + size if len(self._buffer) >= content + size else None
+        end = HEADER_SIZE_BYTES + size
+        if len(self._buffer) < end:
+            return None
+        content = bytes(self._buffer[HEADER_SIZE_BYTES:end])
+        del self._buffer[:end]
+        return content

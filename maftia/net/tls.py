@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 
 import trio
 
+from maftia.core.cluster_file import ServerFacts
+from maftia.core.files import pem_of_der
 from maftia.core.identifiers import PartyId
 from maftia.net.channel import ChannelError
 
@@ -24,10 +26,10 @@ PIN_SIZE_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class TlsIdentity:
-    """A server's certificate and private key, PEM."""
+    """A server's certificate (PEM) and private key (PKCS#8 DER)."""
 
     certificate_pem: str
-    private_key_pem: bytes = field(repr=False)
+    private_key_der: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,9 @@ def pin_of(certificate_der: bytes) -> bytes:
     return hashlib.sha256(certificate_der).digest()
 
 
-def pin_of_pem(certificate_pem: str) -> bytes:
-    """The pin of a certificate in PEM."""
-    return pin_of(ssl.PEM_cert_to_DER_cert(certificate_pem))
+def endpoint_of(server: ServerFacts) -> Endpoint:
+    """The endpoint of a server of the cluster file."""
+    return Endpoint(server.host, server.port, server.tls_certificate, pin_of(server.tls_certificate_der))
 
 
 def listening_context(identity: TlsIdentity, peer_certificates_pem: Iterable[str]) -> ssl.SSLContext:
@@ -125,8 +127,9 @@ def _trust(context: ssl.SSLContext, certificates_pem: Iterable[str]) -> None:
 
 def _present(context: ssl.SSLContext, identity: TlsIdentity) -> None:
     """Load certificate and key.  The library reads files only, so they are in memory that looks like one."""
+    text = identity.certificate_pem + pem_of_der(identity.private_key_der, "PRIVATE KEY")
     descriptor = os.memfd_create("maftia-tls", os.MFD_CLOEXEC)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(identity.certificate_pem.encode() + b"\n" + identity.private_key_pem)
+        file.write(text.encode())
         file.flush()
         context.load_cert_chain(f"/proc/self/fd/{descriptor}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import ssl
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from maftia.net.tls import Endpoint, TlsIdentity, pin_of_pem
+from maftia.net.tls import Endpoint, TlsIdentity, pin_of
 
 
 @functools.cache
@@ -29,12 +30,17 @@ def tls_identity(name: str) -> TlsIdentity:
         .sign(key, hashes.SHA256())
     )
     pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
-    key_pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    key_der = key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return TlsIdentity(pem, key_pem)
+    return TlsIdentity(pem, key_der)
 
 
 def endpoint(identity: TlsIdentity, port: int) -> Endpoint:
     """Where a test server with that identity listens."""
-    return Endpoint("127.0.0.1", port, identity.certificate_pem, pin_of_pem(identity.certificate_pem))
+    return Endpoint("127.0.0.1", port, identity.certificate_pem, pin(identity))
+
+
+def pin(identity: TlsIdentity) -> bytes:
+    """The pin of its certificate."""
+    return pin_of(ssl.PEM_cert_to_DER_cert(identity.certificate_pem))
