@@ -1,0 +1,59 @@
+"""What servers say to each other, beside the messages of the order.
+
+One frame holds one message: the order's, SHARE, NEED, DONE or VOTE.  The tag of the
+struct says which, so nothing is wrapped twice.  Every field has a bound of its own,
+for what waits in buffers is counted in messages.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from maftia.core.codec import Wire
+from maftia.core.limits import PROOF_SIZE_BYTES_MAX, REFERENCE_SIZE_BYTES_MAX, SHARE_SIZE_BYTES_MAX
+
+PurposeName = Annotated[str, Meta(max_length=32)]
+Reference = Annotated[bytes, Meta(max_length=REFERENCE_SIZE_BYTES_MAX)]
+ServerSignature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+
+
+class Share(Wire, tag="sign-share"):
+    """A server's signature share for what it applied under this reference."""
+
+    purpose: PurposeName
+    reference: Reference
+    share: Annotated[bytes, Meta(max_length=SHARE_SIZE_BYTES_MAX)]
+    proof: Annotated[bytes, Meta(max_length=PROOF_SIZE_BYTES_MAX)]
+    """empty, or what shows the share to be right"""
+    signature: ServerSignature
+    """of the sending server, over all of the above"""
+
+
+class Need(Wire, tag="sign-need"):
+    """The sender holds no signature for this reference."""
+
+    purpose: PurposeName
+    reference: Reference
+    proven: bool
+    """shares without proof have failed it"""
+
+
+class Done(Wire, tag="sign-done"):
+    """The finished signature."""
+
+    purpose: PurposeName
+    reference: Reference
+    signature: Annotated[bytes, Meta(max_length=SHARE_SIZE_BYTES_MAX)]
+
+
+SigningMessage = Share | Need | Done
+
+
+class Vote(Wire, tag="checkpoint-vote"):
+    """A server's signature over the state checkpoint of one commit."""
+
+    commit: Annotated[int, Meta(ge=1, lt=2**63)]
+    digest: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    signature: ServerSignature
