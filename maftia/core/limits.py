@@ -145,3 +145,11 @@ RSA_MODULUS_BITS_MAX = 8192
 """a share of a longer modulus takes more than a tenth of a second"""
 SUBSET_SEARCH_SERVERS_MAX = 10
 """imported keys: at most 210 subsets of t+1 are tried, some 0.1 s"""
+
+# --- records (dca)
+PROOFS_PER_RECORD_MAX = 4
+"""keys that sign a request as evidence: the new one, the old one, and room"""
+TOKENS_PER_RECORD_MAX = 4
+"""tokens offered with a request: each costs a signature check"""
+RETRIEVE_EXAMINED_MAX = 4096
+"""certificates of a key or name that one retrieve looks through, on every server"""
