@@ -53,11 +53,18 @@ class RsaFacts:
     modulus: int
     exponent: int
     verifier: int
-    """v, the base of the verification keys"""
+    """v, the base of the verification keys; 0 for a key without proofs"""
     verification_keys: tuple[int, ...]
-    """v_i of server i, in the order of ids"""
+    """v_i of server i, in the order of ids; none for a key without proofs"""
     provable: bool
     """made of safe primes, so that proofs of shares hold; false for imported keys"""
+
+    def __post_init__(self) -> None:
+        numbers = (self.verifier, *self.verification_keys) if self.provable else ()
+        if self.modulus % 2 == 0 or not all(1 < number < self.modulus for number in numbers):
+            raise FormatError("the numbers of an RSA key must lie between 1 and its modulus, which is odd")
+        if not self.provable and (self.verifier or self.verification_keys):
+            raise FormatError("an RSA key without proofs has no verification keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ class ClusterFile:
     def __post_init__(self) -> None:
         if self.n != len(self.servers) or [server.id for server in self.servers] != list(range(self.n)):
             raise FormatError(f"{self.n} servers with ids 0 to {self.n - 1} are needed, in order")
-        lists = (self.coin_points, self.dca.verification_keys, self.dfe.verification_keys)
+        lists = (self.coin_points, *(key.verification_keys for key in (self.dca, self.dfe) if key.provable))
         if any(len(keys) != self.n for keys in lists):
             raise FormatError("every server needs one verification key of each kind")
         for what, values in self._distinct():
@@ -232,16 +239,16 @@ def _certificate(table: Table, key: str) -> str:
 
 
 def _rsa(table: Table, servers: list[Table], key_id: str) -> RsaFacts:
+    provable = table.boolean("provable")
+    keys = tuple(server.hex_integer(f"{key_id}_key", RSA_MODULUS_BITS_MAX) for server in servers) if provable else ()
     facts = RsaFacts(
         modulus=table.hex_integer("modulus", RSA_MODULUS_BITS_MAX),
         exponent=table.integer("exponent", 3, 2**32),
-        verifier=table.hex_integer("verifier", RSA_MODULUS_BITS_MAX),
-        provable=table.boolean("provable"),
-        verification_keys=tuple(server.hex_integer(f"{key_id}_key", RSA_MODULUS_BITS_MAX) for server in servers),
+        verifier=table.hex_integer("verifier", RSA_MODULUS_BITS_MAX) if provable else 0,
+        verification_keys=keys,
+        provable=provable,
     )
     table.close()
-    if facts.modulus % 2 == 0 or not all(1 < key < facts.modulus for key in (facts.verifier, *facts.verification_keys)):
-        raise FormatError(f"the {key_id} key's numbers must lie between 1 and its modulus, which is odd")
     return facts
 
 
@@ -289,10 +296,14 @@ def _render_top(cluster: ClusterFile) -> str:
 
 
 def _render_rsa(facts: RsaFacts) -> str:
-    return (
-        f'modulus = "{facts.modulus:x}"\nexponent = {facts.exponent}\nverifier = "{facts.verifier:x}"\n'
-        f"provable = {str(facts.provable).lower()}\n"
-    )
+    lines = [
+        f'modulus = "{facts.modulus:x}"',
+        f"exponent = {facts.exponent}",
+        f"provable = {str(facts.provable).lower()}",
+    ]
+    if facts.provable:
+        lines.append(f'verifier = "{facts.verifier:x}"')
+    return "\n".join([*lines, ""])
 
 
 def _render_pem(key: str, pem: str) -> str:
@@ -306,9 +317,13 @@ def _render_server(cluster: ClusterFile, server: ServerFacts) -> str:
         f"address = {toml_string(str(server.address))}",
         f'verify_key = "{server.verify_key.hex()}"',
         f'coin_key = "{cluster.coin_points[server.id].hex()}"',
-        f'dca_key = "{cluster.dca.verification_keys[server.id]:x}"',
-        f'dfe_key = "{cluster.dfe.verification_keys[server.id]:x}"',
+        *_render_rsa_key(DCA_KEY_ID, cluster.dca, server.id),
+        *_render_rsa_key(DFE_KEY_ID, cluster.dfe, server.id),
         f'tls_pin = "{server.tls_pin}"',
         _render_pem("tls_certificate", server.tls_certificate),
     ]
     return "\n".join(lines)
+
+
+def _render_rsa_key(key_id: str, facts: RsaFacts, party: PartyId) -> list[str]:
+    return [f'{key_id}_key = "{facts.verification_keys[party]:x}"'] if facts.provable else []
