@@ -141,8 +141,6 @@ RECENT_OUTCOMES_MAX = 1024
 """answers kept for a watch that comes after the effect; retrieves have no other memory"""
 
 # --- threshold keys
-RSA_MODULUS_BITS_MAX = 8192
-"""a share of a longer modulus takes more than a tenth of a second"""
 SUBSET_SEARCH_SERVERS_MAX = 10
 """imported keys: at most 210 subsets of t+1 are tried, some 0.1 s"""
 

@@ -75,15 +75,18 @@ class CoinResult:
 
 
 class Coin(Protocol):
-    """The coin as protocols see it.  Shares are bytes; those of peers may be anything."""
+    """The coin as protocols see it.  Shares are bytes; those of peers may be anything.
 
-    def share(self, use: str, round_number: int) -> bytes:
+    A coin is named by its use (an instance id, or "abc") and a round from 0.
+    """
+
+    def share(self, use: str, round_number: int, /) -> bytes:
         """This party's share, SHARE_SIZE_BYTES long.  To release it is to vote for opening."""
 
-    def verify(self, party: PartyId, use: str, round_number: int, share: bytes) -> bool:
+    def verify(self, party: PartyId, use: str, round_number: int, share: bytes, /) -> bool:
         """Whether it is that party's right share.  False for any other bytes."""
 
-    def combine(self, use: str, round_number: int, shares: Mapping[PartyId, bytes]) -> CoinResult:
+    def combine(self, use: str, round_number: int, shares: Mapping[PartyId, bytes], /) -> CoinResult:
         """Open the coin with t+1 right ones of these shares, and name the wrong ones met."""
 
 

@@ -3,10 +3,12 @@
 Source: RFC 9496; libsodium through rbcl.
 
 rbcl's functions fail quietly: `add` and `sub` of an invalid point give the identity,
-its is_valid_point accepts the identity, and the variants that allow a zero scalar
-return zeros for invalid input too.  So bytes from outside must pass `is_element` and
-`is_scalar` before anything here is computed with them; every function below that
-takes them raises ValueError otherwise.
+is_valid_point accepts the identity, scalars from L up are taken, and the variants that
+allow a zero scalar give zeros for invalid input too.  So bytes from outside must pass
+`is_element` and `is_scalar` before anything is computed with them.  The functions below
+raise ValueError all the same for input that is neither; what libsodium finds itself
+(its scalar multiplication decodes the point and refuses to give the identity) is not
+checked twice.
 
 Scalar multiplication and scalar arithmetic are libsodium's constant-time ones.
 """
@@ -54,11 +56,14 @@ def multiply(scalar_bytes: bytes, element: bytes) -> bytes:
 
     Raises ValueError unless `is_scalar` and `is_element` hold.
     """
-    if not is_scalar(scalar_bytes) or not is_element(element):
-        raise ValueError("a scalar below L and an element other than the identity are needed")
-    if scalar_bytes == ZERO_SCALAR:
+    if not is_scalar(scalar_bytes):
+        raise ValueError("a scalar below L is needed")
+    if scalar_bytes == ZERO_SCALAR and is_element(element):
         return IDENTITY
-    return rbcl.crypto_scalarmult_ristretto255(scalar_bytes, element)
+    try:
+        return rbcl.crypto_scalarmult_ristretto255(scalar_bytes, element)
+    except RuntimeError:
+        raise ValueError("an element other than the identity is needed") from None
 
 
 def multiply_base(scalar_bytes: bytes) -> bytes:
@@ -72,14 +77,12 @@ def multiply_base(scalar_bytes: bytes) -> bytes:
 
 def add(left: bytes, right: bytes) -> bytes:
     """The sum of two elements; either may be the identity.  Raises ValueError for other bytes."""
-    _require_elements(left, right)
-    return rbcl.crypto_core_ristretto255_add(left, right)
+    return _checked(rbcl.crypto_core_ristretto255_add(left, right), left, right)
 
 
 def subtract(left: bytes, right: bytes) -> bytes:
     """left - right; otherwise as `add`."""
-    _require_elements(left, right)
-    return rbcl.crypto_core_ristretto255_sub(left, right)
+    return _checked(rbcl.crypto_core_ristretto255_sub(left, right), left, right)
 
 
 def multiply_add(factor: bytes, other_factor: bytes, summand: bytes) -> bytes:
@@ -88,6 +91,8 @@ def multiply_add(factor: bytes, other_factor: bytes, summand: bytes) -> bytes:
     return rbcl.crypto_core_ristretto255_scalar_add(product, summand)
 
 
-def _require_elements(*elements: bytes) -> None:
-    if not all(element == IDENTITY or is_element(element) for element in elements):
+def _checked(result: bytes, *operands: bytes) -> bytes:
+    """The result, if it was not zeros for want of valid operands."""
+    if result == IDENTITY and not all(operand == IDENTITY or is_element(operand) for operand in operands):
         raise ValueError("not an element of the group")
+    return result

@@ -14,10 +14,11 @@ be proven (`rsa_proof`), which is done only when a combination has failed.
 Why it works: let N = pq with p = 2p'+1, q = 2q'+1 and m = p'q'.  Squares modulo N form
 a cyclic group of order m.  d = 1/e mod m is shared by f of degree t over Z_m with
 f(0) = d, and S_i = Delta f(i) mod m, Delta = n!.  So x_i = x^{2 Delta f(i)}.  With the
-whole-number coefficients lambda_i of t+1 indices, sum of lambda_i f(i) = Delta d, and
-w = prod x_i^{2 lambda_i} = x^{4 Delta^2 d}, whence w^e = x^{4 Delta^2}.  e is prime to
-4 Delta^2, so a 4 Delta^2 + b e = 1 has a solution, and y = w^a x^b has y^e = x.  Signs
-of shares vanish in the square: N - x_i serves as well as x_i.
+whole-number coefficients lambda_i of t+1 indices (shamir.py), sum of lambda_i f(i) = D d
+for a D that divides Delta, and w = prod x_i^{2 lambda_i} = x^{4 Delta D d}, whence
+w^e = x^{4 Delta D}.  e is prime to 4 Delta D, so a 4 Delta D + b e = 1 has a solution,
+and y = w^a x^b has y^e = x.  Signs of shares vanish in the square: N - x_i serves as
+well as x_i.
 
 General primes (imported keys): with m = lcm((p-1)/2, (q-1)/2) every square has an order
 that divides m and all of the above holds.  Three things do not.  Proofs: squares are no
@@ -29,7 +30,9 @@ d = 1/e mod m, this tells which small primes divide p-1 or q-1, some bits, and n
 
 Deviations: S_i is reduced modulo m with Delta in it and the factor 2 sits in the base
 x^2; Shoup has x^{2 Delta s_i}.  Same group element, shorter exponent for larger n, and
-nothing depends on S_i modulo 2 (the base is a square, so every share is one).
+nothing depends on S_i modulo 2 (the base is a square, so every share is one).  Shoup's
+lambda_i have D = Delta; the least common denominator gives the same signature by
+exponents that are half as long and less.
 
 Caller must: give `deal` primes that nobody else knows, and forget them; keep key shares
 apart; and bind messages to their purpose: the scheme signs whatever t+1 servers share.
@@ -199,7 +202,9 @@ def combine(public: RsaPublicKey, x: int, shares: Mapping[ShareIndex, int]) -> i
     chosen = {index: shares[index] for index in sorted(shares)[: public.t + 1]}
     if not all(is_plausible(public, index, x_i) for index, x_i in chosen.items()):
         raise CryptoError("a signature share is out of range")
-    y = _root(public, x, _interpolate(public, chosen))
+    common, coefficients = shamir.integer_coefficients(public.n, chosen)
+    w = _interpolate(public, chosen, coefficients)
+    y = _root(public, x, w, 4 * shamir.delta(public.n) * common)
     if power_public(y, public.exponent, public.modulus) != x:
         raise CryptoError("the signature shares do not make a signature")
     return y
@@ -238,10 +243,10 @@ def signature_bytes(public: RsaPublicKey, y: int) -> bytes:
     return y.to_bytes(public.size_bytes, "big")
 
 
-def _interpolate(public: RsaPublicKey, shares: Mapping[ShareIndex, int]) -> int:
+def _interpolate(public: RsaPublicKey, shares: Mapping[ShareIndex, int], coefficients: Mapping[ShareIndex, int]) -> int:
     """w = product of x_i^{2 lambda_i}, with one inversion for all negative coefficients."""
     above, below = 1, 1
-    for index, coefficient in shamir.integer_coefficients(public.n, shares).items():
+    for index, coefficient in coefficients.items():
         power = power_public(shares[index], 2 * abs(coefficient), public.modulus)
         if coefficient > 0:
             above = above * power % public.modulus
@@ -250,9 +255,8 @@ def _interpolate(public: RsaPublicKey, shares: Mapping[ShareIndex, int]) -> int:
     return above * power_public(below, -1, public.modulus) % public.modulus
 
 
-def _root(public: RsaPublicKey, x: int, w: int) -> int:
-    """y = w^a x^b where a * 4 Delta^2 + b * e = 1."""
-    factor = 4 * shamir.delta(public.n) ** 2
+def _root(public: RsaPublicKey, x: int, w: int, factor: int) -> int:
+    """y = w^a x^b where a * factor + b * e = 1, for w with w^e = x^factor."""
     a = pow(factor, -1, public.exponent)
     b = (1 - a * factor) // public.exponent
     return power_public(w, a, public.modulus) * power_public(x, b, public.modulus) % public.modulus

@@ -7,20 +7,21 @@ A secret f(0) is shared by f(1), …, f(n) for a random f of degree t: any t+1 o
 values determine f(0), any t of them leave it undetermined where the differences of
 indices are units modulo m.
 
-Over the integers, Delta = n! makes every Lagrange coefficient a whole number:
-Delta * prod over j != i of j/(j - i), since the product of the (j - i) divides
-(i-1)! (n-i)!, which divides n!.  So a secret can be interpolated in the exponent
-of a group of unknown order: sum over i of lambda_i f(i) = Delta f(0) is an identity
-of integers and holds modulo any m.
+Over the integers, the Lagrange coefficients are fractions, prod over j != i of
+j/(j - i).  With D the least common denominator for a set of indices, lambda_i = D times
+that are whole numbers, and sum over i of lambda_i f(i) = D f(0) is an identity of
+integers for every f with whole coefficients: it holds modulo any m, so a secret can be
+interpolated in the exponent of a group of unknown order.  D divides Delta = n!, because
+the product of the (j - i) divides (i-1)! (n-i)!, which divides n!.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from fractions import Fraction
 from functools import lru_cache
-from math import factorial
+from math import factorial, lcm
 
-from maftia.core.errors import InvariantError
 from maftia.core.identifiers import ShareIndex
 
 _SUBSETS_CACHED = 1024
@@ -57,13 +58,14 @@ def delta(n: int) -> int:
     return factorial(n)
 
 
-def integer_coefficients(n: int, indices: Iterable[ShareIndex]) -> dict[ShareIndex, int]:
-    """lambda_i = Delta * prod over j != i of j/(j - i), whole numbers, for the value at 0.
+def integer_coefficients(n: int, indices: Iterable[ShareIndex]) -> tuple[int, dict[ShareIndex, int]]:
+    """D, and the lambda_i of these indices: the smallest with sum of lambda_i f(i) = D f(0).
 
     Raises ValueError unless the indices are distinct, in 1…n, and at least one.
     """
     subset = _checked(n, indices)
-    return dict(zip(subset, _integer_coefficients(n, subset), strict=True))
+    common, coefficients = _integer_coefficients(subset)
+    return common, dict(zip(subset, coefficients, strict=True))
 
 
 def modular_coefficients(n: int, indices: Iterable[ShareIndex], prime: int) -> dict[ShareIndex, int]:
@@ -83,8 +85,10 @@ def _checked(n: int, indices: Iterable[ShareIndex]) -> tuple[ShareIndex, ...]:
 
 
 @lru_cache(maxsize=_SUBSETS_CACHED)
-def _integer_coefficients(n: int, subset: tuple[ShareIndex, ...]) -> tuple[int, ...]:
-    return tuple(_over(delta(n) * above, below) for above, below in _fractions(subset))
+def _integer_coefficients(subset: tuple[ShareIndex, ...]) -> tuple[int, tuple[int, ...]]:
+    fractions = [Fraction(above, below) for above, below in _fractions(subset)]
+    common = lcm(*(fraction.denominator for fraction in fractions))
+    return common, tuple(common // fraction.denominator * fraction.numerator for fraction in fractions)
 
 
 @lru_cache(maxsize=_SUBSETS_CACHED)
@@ -101,10 +105,3 @@ def _fractions(subset: Collection[ShareIndex]) -> Iterable[tuple[int, int]]:
                 above *= j
                 below *= j - i
         yield above, below
-
-
-def _over(above: int, below: int) -> int:
-    quotient, remainder = divmod(above, below)
-    if remainder:
-        raise InvariantError("n! clears every denominator")
-    return quotient
