@@ -1,58 +1,46 @@
-"""Policy: what the authority certifies, for whom, on what evidence. The file format.
+"""Policy: what the authority certifies, for whom, on what evidence; its file format.
 
 Source: services.md, "Policy"; cli.md, `policy.toml`.
 
-The dealer and the administrators write TOML; `parse_policy` judges all of it (unknown
-keys, wrong types and contradictions are FormatErrors that name the place).  The text as
-dealt is what servers agree on: `policy_digest` is over its bytes.
+The dealer and the administrators write TOML; `parse_policy` judges all of it: unknown
+keys, wrong types and contradictions are FormatErrors that name the place.  The text as
+dealt is what servers agree on: `policy_digest` is over all of it.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from maftia.core.errors import FormatError
+from maftia.core.files import Table
+from maftia.core.globs import Glob, parse_glob
 from maftia.core.hashing import H
-from maftia.core.limits import NAME_LENGTH_MAX, NAMES_MAX, POLICY_ENTRIES_MAX, POLICY_SIZE_BYTES_MAX
-from maftia.core.names import DN, IP, NAME_KINDS, Name, address_bytes, parse_name
+from maftia.core.limits import (
+    ATTRIBUTE_LENGTH_MAX,
+    KEY_SIZE_BYTES_MAX,
+    NAMES_MAX,
+    POLICY_ENTRIES_MAX,
+    POLICY_SIZE_BYTES_MAX,
+)
+from maftia.core.names import NAME_KINDS, Name
 from maftia.core.quorum import Quorums
 from maftia.core.signing import PUBLIC_KEY_SIZE_BYTES, SigningKey
-from maftia.core.spki import ENCRYPTION, KEY_KINDS, PURPOSES, UnsupportedKeyError, parse_spki
+from maftia.core.spki import ENCRYPTION, KEY_KINDS, PURPOSES, SIGNATURE, UnsupportedKeyError, parse_spki
 from maftia.core.x509 import PROFILES
 
 CHALLENGE, PROOF = "challenge", "proof"
-OPEN, TOKEN, SIGNATURE_CREDENTIAL, CERTIFICATE = "open", "token", "signature", "certificate"
-ASK_MODES = (OPEN, TOKEN, SIGNATURE_CREDENTIAL, CERTIFICATE)
+OPEN, TOKEN = "open", "token"
+ASK_MODES = (OPEN, TOKEN, "signature", "certificate")
 TOKEN_LENGTH_MIN = 22
 """characters of base64url that hold 128 random bits"""
 
 _DAYS_MAX = 36500
 _BACKDATE_S_MAX = 30 * 24 * 3600
 _COUNT_MAX = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Glob:
-    """A pattern for names: a kind, and text in which `*` stands for any characters, dots too.
-
-    For ip the pattern is a CIDR block or `*`.
-    """
-
-    kind: str
-    pattern: str
-
-    def matches(self, name: Name) -> bool:
-        """Whether the name (normalised) is of this kind and fits the pattern."""
-        if self.kind != name.kind:
-            return False
-        if self.kind == IP and self.pattern != "*":
-            return _is_in_block(self.pattern, address_bytes(name.value))
-        return glob_matches(self.pattern, name.value)
+_RETRIEVE_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +80,7 @@ class TokenGrant:
 
     def allows(self, name: Name) -> bool:
         """Whether this token may ask for this name."""
-        return not self.names or any(glob.matches(name) for glob in self.names)
+        return _fits(self.names, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +95,7 @@ class Authority:
 
     def allows(self, name: Name) -> bool:
         """Whether this authority may speak for this name."""
-        return not self.names or any(glob.matches(name) for glob in self.names)
+        return _fits(self.names, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,25 +160,10 @@ def parse_policy(text: str) -> Policy:
 
     Raises FormatError, naming the place, for everything that is not as it should be.
     """
-    if len(text.encode(errors="replace")) > POLICY_SIZE_BYTES_MAX:
-        raise FormatError(f"policy: more than {POLICY_SIZE_BYTES_MAX} bytes")
     try:
-        document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise FormatError(f"policy: not TOML: {error}") from None
-    top = _Table(document, "")
-    policy = Policy(
-        cluster=_cluster(top.table("cluster")),
-        profiles=_profiles(top.table("profile")),
-        allow=_allow(top.table("allow")),
-        ask=_ask(top.table("ask")),
-        tokens=_tokens(top.tables("token")),
-        authorities=tuple(_authority(table) for table in top.tables("authority")),
-        administrators=tuple(_administrator(table) for table in top.tables("administrator")),
-        limits=_limits(top.table("limits")),
-    )
-    top.finish()
-    return policy
+        return _policy(text)
+    except (FormatError, UnsupportedKeyError) as error:
+        raise FormatError(f"policy: {error}") from None
 
 
 def policy_digest(text: str) -> bytes:
@@ -208,246 +181,171 @@ def token_key(token: str) -> SigningKey:
     return SigningKey(H("maftia/token/v1", token))
 
 
-def parse_glob(text: str) -> Glob:
-    """A glob of a token or authority: `dns:*.example.org`; without a kind it is for dns.
-
-    Raises FormatError.
-    """
-    kind, colon, pattern = text.partition(":")
-    return _checked_glob(kind, pattern) if colon and kind in NAME_KINDS else _checked_glob("dns", text)
-
-
-def glob_matches(pattern: str, value: str) -> bool:
-    """Whether a text fits a pattern in which `*` stands for any characters; linear time."""
-    head, *rest = pattern.split("*")
-    if not rest:
-        return pattern == value
-    *middle, tail = rest
-    at, end = len(head), len(value) - len(tail)
-    if end < at or not value.startswith(head) or not value.endswith(tail):
-        return False
-    for piece in middle:
-        found = value.find(piece, at, end)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    return True
-
-
-class _Table:
-    """A TOML table whose keys are taken one by one: what is left at the end is unknown."""
-
-    def __init__(self, values: object, place: str) -> None:
-        if not isinstance(values, dict):
-            raise FormatError(f"policy: {place} must be a table")
-        self.place = place
-        self._values: dict[str, Any] = dict(values)
-
-    def keys(self) -> tuple[str, ...]:
-        return tuple(self._values)
-
-    def table(self, key: str) -> _Table:
-        return _Table(self._values.pop(key, {}), self._at(key))
-
-    def tables(self, key: str) -> list[_Table]:
-        values = self._values.pop(key, [])
-        if not isinstance(values, list) or len(values) > POLICY_ENTRIES_MAX:
-            raise FormatError(f"policy: [[{key}]] must be at most {POLICY_ENTRIES_MAX} tables")
-        return [_Table(value, f"{key}[{number}]") for number, value in enumerate(values)]
-
-    def number(self, key: str, default: int | None, least: int = 0, most: int = _COUNT_MAX) -> int:
-        value = self._take(key, default)
-        if type(value) is not int or not least <= value <= most:
-            raise FormatError(f"policy: {self._at(key)} must be a number from {least} to {most}")
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self._take(key, default)
-        if type(value) is not bool:
-            raise FormatError(f"policy: {self._at(key)} must be true or false")
-        return value
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self._take(key, default)
-        if type(value) is not str:
-            raise FormatError(f"policy: {self._at(key)} must be a text")
-        return value
-
-    def texts(self, key: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
-        value = self._take(key, default)
-        if (
-            not isinstance(value, list | tuple)
-            or len(value) > POLICY_ENTRIES_MAX
-            or any(type(v) is not str for v in value)
-        ):
-            raise FormatError(f"policy: {self._at(key)} must be a list of at most {POLICY_ENTRIES_MAX} texts")
-        if len(set(value)) != len(value):
-            raise FormatError(f"policy: {self._at(key)} says something twice")
-        return tuple(value)
-
-    def choices(self, key: str, known: Sequence[str], default: Sequence[str] | None = None) -> tuple[str, ...]:
-        values = self.texts(key, default)
-        if not values or not set(values) <= set(known):
-            raise FormatError(f"policy: {self._at(key)} must be some of {', '.join(known)}")
-        return values
-
-    def finish(self) -> None:
-        """Nothing is left that nobody asked for."""
-        if self._values:
-            raise FormatError(f"policy: unknown key {self._at(min(self._values))}")
-
-    def _take(self, key: str, default: object) -> object:
-        value = self._values.pop(key, default)
-        if value is None:
-            raise FormatError(f"policy: {self._at(key)} is missing")
-        return value
-
-    def _at(self, key: str) -> str:
-        return f"{self.place}.{key}" if self.place else key
-
-
-def _cluster(table: _Table) -> ClusterRules:
-    default = ClusterRules()
-    confirm = table.text("confirm", default.confirm)
-    if confirm not in (CHALLENGE, PROOF):
-        raise FormatError(f"policy: cluster.confirm must be {CHALLENGE} or {PROOF}")
-    rules = ClusterRules(
-        confirm=confirm,
-        attestations=table.number("attestations", default.attestations),
-        validation_attestations=table.number("validation_attestations", default.validation_attestations),
-        plain_csr=table.flag("plain_csr", default.plain_csr),
-        shared_names=table.flag("shared_names", default.shared_names),
-        shared_keys=table.flag("shared_keys", default.shared_keys),
-        retrieve_max=table.number("retrieve_max", default.retrieve_max, least=1, most=1000),
+def _policy(text: str) -> Policy:
+    if len(text.encode(errors="replace")) > POLICY_SIZE_BYTES_MAX:
+        raise FormatError(f"more than {POLICY_SIZE_BYTES_MAX} bytes")
+    try:
+        top = _PolicyTable(tomllib.loads(text), "", {})
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise FormatError(f"not TOML: {error}") from None
+    policy = Policy(
+        cluster=_cluster(top.section("cluster", asdict(ClusterRules()))),
+        profiles=_profiles(top.section("profile", {})),
+        allow=_allow(top.section("allow", {kind: [] for kind in NAME_KINDS})),
+        ask=_ask(top.section("ask", {})),
+        tokens=_tokens(top.sections("token", {"names": []})),
+        authorities=tuple(_authority(table) for table in top.sections("authority", {"names": []})),
+        administrators=tuple(_administrator(table) for table in top.sections("administrator", {})),
+        limits=_limits(top.section("limits", asdict(Limits()))),
     )
-    table.finish()
+    top.close()
+    return policy
+
+
+def _cluster(table: _PolicyTable) -> ClusterRules:
+    rules = ClusterRules(
+        confirm=table.choice("confirm", (CHALLENGE, PROOF)),
+        attestations=table.integer("attestations", 0, _COUNT_MAX),
+        validation_attestations=table.integer("validation_attestations", 0, _COUNT_MAX),
+        plain_csr=table.boolean("plain_csr"),
+        shared_names=table.boolean("shared_names"),
+        shared_keys=table.boolean("shared_keys"),
+        retrieve_max=table.integer("retrieve_max", 1, _RETRIEVE_MAX),
+    )
+    table.close()
     return rules
 
 
-def _profiles(table: _Table) -> dict[str, Profile]:
-    unknown = set(table.keys()) - set(PROFILES)
-    if unknown or not table.keys():
-        raise FormatError(f"policy: there must be profiles, each one of {', '.join(PROFILES)}")
-    return {name: _profile(name, table.table(name)) for name in PROFILES if name in table.keys()}
+def _profiles(table: _PolicyTable) -> dict[str, Profile]:
+    names = table.names_of_tables()
+    if not names or not set(names) <= set(PROFILES):
+        raise FormatError(f"there must be profiles, each one of {', '.join(PROFILES)}")
+    defaults = {"backdate_s": 0, "max_names": NAMES_MAX}
+    return {name: _profile(name, table.section(name, defaults)) for name in PROFILES if name in names}
 
 
-def _profile(name: str, table: _Table) -> Profile:
+def _profile(name: str, table: _PolicyTable) -> Profile:
     profile = Profile(
         name=name,
         kinds=table.choices("kinds", PURPOSES),
-        days=table.number("days", None, least=1, most=_DAYS_MAX),
-        backdate_s=table.number("backdate_s", 0, most=_BACKDATE_S_MAX),
+        days=table.integer("days", 1, _DAYS_MAX),
+        backdate_s=table.integer("backdate_s", 0, _BACKDATE_S_MAX),
         key_types=table.choices("key_types", KEY_KINDS),
-        max_names=table.number("max_names", NAMES_MAX, least=1, most=NAMES_MAX),
+        max_names=table.integer("max_names", 1, NAMES_MAX),
     )
     if ENCRYPTION in profile.kinds:
-        raise FormatError(f"policy: profile.{name}.kinds: encryption keys are not for {name}")
-    table.finish()
+        raise FormatError(f"profile.{name}.kinds: encryption keys are not for {name}")
+    table.close()
     return profile
 
 
-def _allow(table: _Table) -> tuple[Glob, ...]:
-    globs = tuple(_checked_glob(kind, text) for kind in NAME_KINDS for text in table.texts(kind, ()))
-    table.finish()
+def _allow(table: _PolicyTable) -> tuple[Glob, ...]:
+    globs = tuple(glob for kind in NAME_KINDS for glob in table.globs(kind, kind))
+    table.close()
     return globs
 
 
-def _ask(table: _Table) -> tuple[str, ...]:
+def _ask(table: _PolicyTable) -> tuple[str, ...]:
     modes = table.choices("mode", ASK_MODES)
-    table.finish()
+    table.close()
     return modes
 
 
-def _tokens(tables: list[_Table]) -> dict[bytes, TokenGrant]:
+def _tokens(tables: list[_PolicyTable]) -> dict[bytes, TokenGrant]:
     grants: dict[bytes, TokenGrant] = {}
-    for table in tables:
-        public_key = _hex_key(table)
-        grant = TokenGrant(public_key, table.number("uses", None), _globs(table))
-        table.finish()
+    for at, table in enumerate(tables):
+        public_key = table.hex_bytes("public_key", PUBLIC_KEY_SIZE_BYTES)
         if public_key in grants:
-            raise FormatError(f"policy: {table.place} has the key of another token")
-        grants[public_key] = grant
+            raise FormatError(f"token[{at}].public_key is that of another token")
+        grants[public_key] = TokenGrant(public_key, table.integer("uses", 0, _COUNT_MAX), table.globs("names"))
+        table.close()
     return grants
 
 
-def _authority(table: _Table) -> Authority:
-    authority = Authority(table.text("name"), _pem_key(table), _globs(table))
-    table.finish()
+def _authority(table: _PolicyTable) -> Authority:
+    authority = Authority(table.text("name", ATTRIBUTE_LENGTH_MAX), _key(table), table.globs("names"))
+    table.close()
     return authority
 
 
-def _administrator(table: _Table) -> Administrator:
-    administrator = Administrator(table.text("name"), _pem_key(table))
-    table.finish()
+def _administrator(table: _PolicyTable) -> Administrator:
+    administrator = Administrator(table.text("name", ATTRIBUTE_LENGTH_MAX), _key(table))
+    table.close()
     return administrator
 
 
-def _limits(table: _Table) -> Limits:
-    default = Limits()
-    keys = Limits.__slots__
-    limits = Limits(**{key: table.number(key, getattr(default, key), least=1) for key in keys})
-    table.finish()
+def _key(table: _PolicyTable) -> bytes:
+    """A public key that can sign, from its PEM text as `openssl pkey -pubout` writes it."""
+    key = table.pem("public_key", "PUBLIC KEY", KEY_SIZE_BYTES_MAX)
+    if not parse_spki(key).serves(SIGNATURE):
+        raise FormatError("the key of an authority or administrator must be one that signs")
+    return key
+
+
+def _limits(table: _PolicyTable) -> Limits:
+    limits = Limits(**{key: table.integer(key, 1, _COUNT_MAX) for key in Limits.__slots__})
+    table.close()
     return limits
 
 
-def _globs(table: _Table) -> tuple[Glob, ...]:
-    return tuple(parse_glob(text) for text in table.texts("names", ()))
+def _fits(globs: tuple[Glob, ...], name: Name) -> bool:
+    """Whether one of the patterns fits; no patterns restrict nothing."""
+    return not globs or any(glob.matches(name) for glob in globs)
 
 
-def _hex_key(table: _Table) -> bytes:
-    text = table.text("public_key")
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if key.hex() != text or len(key) != PUBLIC_KEY_SIZE_BYTES:
-        raise FormatError(f"policy: {table.place}.public_key must be {2 * PUBLIC_KEY_SIZE_BYTES} lower-case hex digits")
-    return key
+class _PolicyTable(Table):
+    """A table some of whose keys have defaults, with lists of texts."""
 
+    def __init__(self, values: dict[str, Any], place: str, defaults: Mapping[str, Any]) -> None:
+        super().__init__({**defaults, **values}, place)
 
-def _pem_key(table: _Table) -> bytes:
-    place = f"{table.place}.public_key"
-    lines = table.text("public_key").split()
-    try:
-        if lines[:2] + lines[-2:] != ["-----BEGIN", "PUBLIC", "PUBLIC", "KEY-----"]:
-            raise FormatError("not PEM")
-        key = base64.b64decode("".join(lines[3:-3]), validate=True)
-        parse_spki(key)
-    except (binascii.Error, FormatError, UnsupportedKeyError) as error:
-        raise FormatError(f"policy: {place} must be a public key in PEM (openssl pkey -pubout): {error}") from None
-    return key
+    def names_of_tables(self) -> tuple[str, ...]:
+        """The keys that are there."""
+        return tuple(self._values)
 
+    def section(self, key: str, defaults: Mapping[str, Any]) -> _PolicyTable:
+        """A sub-table; one that is absent is empty."""
+        self._values.setdefault(key, {})
+        return _PolicyTable(self._take(key, dict, "a table"), f"{self._place}{key}.", defaults)
 
-def _checked_glob(kind: str, pattern: str) -> Glob:
-    if not 1 <= len(pattern) <= NAME_LENGTH_MAX or not (pattern.isascii() and pattern.isprintable()):
-        raise FormatError(f"policy: a pattern is 1 to {NAME_LENGTH_MAX} printable ASCII characters")
-    if kind == IP and pattern != "*":
-        _block(pattern)
-    elif "*" not in pattern and str(parse_name(f"{kind}:{pattern}")) != f"{kind}:{pattern}":
-        raise FormatError(f"policy: the pattern {pattern!r} is not a {kind} name in normal form")
-    elif kind not in (DN, "uri") and pattern != pattern.lower():
-        raise FormatError(f"policy: the pattern {pattern!r} must be in lower case")
-    return Glob(kind, pattern)
+    def sections(self, key: str, defaults: Mapping[str, Any]) -> list[_PolicyTable]:
+        """Any number of [[key]] tables, within the bound."""
+        self._values.setdefault(key, [])
+        values = self._take(key, list, f"[[{key}]] tables")
+        if len(values) > POLICY_ENTRIES_MAX or not all(isinstance(value, dict) for value in values):
+            raise self._wrong(key, f"at most {POLICY_ENTRIES_MAX} [[{key}]] tables")
+        return [_PolicyTable(value, f"{self._place}{key}[{at}].", defaults) for at, value in enumerate(values)]
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of distinct texts."""
+        values = self._take(key, list, "a list of texts")
+        if len(values) > POLICY_ENTRIES_MAX or any(type(value) is not str for value in values):
+            raise self._wrong(key, f"a list of at most {POLICY_ENTRIES_MAX} texts")
+        if len(set(values)) != len(values):
+            raise self._wrong(key, "a list of distinct texts")
+        return tuple(values)
 
-def _block(cidr: str) -> tuple[bytes, int]:
-    """Address and prefix length of a CIDR block; a single address is a block of its own."""
-    text, slash, length_text = cidr.partition("/")
-    address = address_bytes(text)
-    bits = 8 * len(address)
-    if not slash:
-        return address, bits
-    if not (length_text.isascii() and length_text.isdigit()) or int(length_text) > bits:
-        raise FormatError(f"policy: {cidr!r} is not an address block")
-    if int.from_bytes(address, "big") & ((1 << bits - int(length_text)) - 1):
-        raise FormatError(f"policy: {cidr!r} has bits behind its prefix")
-    return address, int(length_text)
+    def choices(self, key: str, known: Sequence[str]) -> tuple[str, ...]:
+        """A list of one or more distinct words, out of those known."""
+        values = self.texts(key)
+        if not values or not set(values) <= set(known):
+            raise self._wrong(key, f"a list of some of {', '.join(known)}")
+        return values
 
+    def choice(self, key: str, known: Sequence[str]) -> str:
+        """One word, out of those known."""
+        value = self.text(key, max(map(len, known)))
+        if value not in known:
+            raise self._wrong(key, f"one of {', '.join(known)}")
+        return value
 
-def _is_in_block(cidr: str, address: bytes) -> bool:
-    base, length = _block(cidr)
-    shift = 8 * len(base) - length
-    return len(base) == len(address) and int.from_bytes(base, "big") >> shift == int.from_bytes(address, "big") >> shift
+    def globs(self, key: str, kind: str | None = None) -> tuple[Glob, ...]:
+        """Patterns of one kind, or patterns that state their kind."""
+        texts = self.texts(key)
+        try:
+            return tuple(Glob(kind, text) if kind else parse_glob(text) for text in texts)
+        except FormatError as error:
+            raise self._wrong(key, f"a list of patterns ({error})") from None
 
 
 DEFAULT_POLICY_TOML = """\

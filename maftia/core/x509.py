@@ -14,19 +14,19 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import ipaddress
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NoReturn
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import padding as asymmetric_padding
-from cryptography.hazmat.primitives.asymmetric import rsa, utils
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from maftia.core import der
+from maftia.core.capturing_key import captured
 from maftia.core.errors import FormatError
 from maftia.core.hashing import H
 from maftia.core.limits import ATTRIBUTE_LENGTH_MAX, CERTIFICATE_SIZE_BYTES_MAX
@@ -73,40 +73,37 @@ _ATTRIBUTE_TYPES = {oid: kind for kind, oid in _ATTRIBUTES.items()}
 
 @dataclass(frozen=True, slots=True)
 class CaSubject:
-    """The distinguished name of the DCA: country (two capitals), organization, common name."""
+    """The distinguished name of the DCA: country, organization, common name."""
 
     country: str
+    """two capitals; empty: left out"""
     organization: str
     common_name: str
 
     def __post_init__(self) -> None:
         """Raises FormatError for a text that a certificate cannot hold."""
-        if len(self.country) != 2 or not (self.country.isascii() and self.country.isupper()):
+        if self.country and not re.fullmatch("[A-Z]{2}", self.country):
             raise FormatError("a country is two capital letters (ISO 3166)")
         for text in (self.organization, self.common_name):
             if not 1 <= len(text) <= ATTRIBUTE_LENGTH_MAX or not text.isprintable() or text != text.strip():
-                raise FormatError(f"an organization is 1 to {ATTRIBUTE_LENGTH_MAX} printable characters")
+                raise FormatError(f"organization and common name are 1 to {ATTRIBUTE_LENGTH_MAX} printable characters")
 
     def name(self) -> x509.Name:
         """Its X.501 form."""
-        return x509.Name(
-            [
-                x509.NameAttribute(NameOID.COUNTRY_NAME, self.country),
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.organization),
-                x509.NameAttribute(NameOID.COMMON_NAME, self.common_name),
-            ]
-        )
+        values = {"C": self.country, "O": self.organization, "CN": self.common_name}
+        return x509.Name([x509.NameAttribute(_ATTRIBUTES[kind], value) for kind, value in values.items() if value])
 
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
     """What every certificate of one CA has in common, read once from the CA's own certificate."""
 
-    name: x509.Name
-    key: rsa.RSAPublicKey
-    key_id: x509.AuthorityKeyIdentifier
-    not_before_s: int
-    not_after_s: int
+    certificate: bytes
+    name: x509.Name = field(compare=False)
+    key: rsa.RSAPublicKey = field(compare=False)
+    key_id: x509.AuthorityKeyIdentifier = field(compare=False)
+    not_before_s: int = field(compare=False)
+    not_after_s: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +172,7 @@ def root_certificate_tbs(subject: CaSubject, spki: bytes, not_before_s: int, not
         .add_extension(_key_usage(("key_cert_sign", "crl_sign")), critical=True)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     )
-    return _captured(key, lambda signer: builder.sign(signer, SHA256()))
+    return captured(key, lambda signer: builder.sign(signer, SHA256()))
 
 
 def csr_for_ca(subject: CaSubject, spki: bytes) -> bytes:
@@ -186,7 +183,7 @@ def csr_for_ca(subject: CaSubject, spki: bytes) -> bytes:
         .add_extension(_key_usage(("key_cert_sign", "crl_sign")), critical=True)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     )
-    return _captured(key, lambda signer: builder.sign(signer, SHA256()))
+    return captured(key, lambda signer: builder.sign(signer, SHA256()))
 
 
 def issuer_of(ca_certificate: bytes) -> Issuer:
@@ -205,7 +202,7 @@ def issuer_of(ca_certificate: bytes) -> Issuer:
         raise FormatError("the authority's certificate has no subject key identifier")
     key_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifiers[0])
     key = _rsa_key(facts.key)
-    return Issuer(certificate.subject, key, key_id, facts.not_before_s, facts.not_after_s)
+    return Issuer(ca_certificate, certificate.subject, key, key_id, facts.not_before_s, facts.not_after_s)
 
 
 def leaf_tbs(issuer: Issuer, leaf: LeafFacts) -> bytes:
@@ -214,25 +211,21 @@ def leaf_tbs(issuer: Issuer, leaf: LeafFacts) -> bytes:
     Raises ValueError for facts that `parse_spki`, `normalise_names` and the profiles do
     not allow: they were judged before.
     """
-    key = load_der_public_key(leaf.key)
     names = [parse_name(text) for text in leaf.names]
-    subject = _subject(names)
     builder = (
-        x509.CertificateBuilder(issuer_name=issuer.name, subject_name=subject, public_key=_certifiable(key))
+        _leaf_builder(issuer, leaf.profile, _leaf_uses(leaf))
+        .subject_name(_subject(names))
+        .public_key(_certifiable(load_der_public_key(leaf.key)))
         .serial_number(int.from_bytes(_checked_serial(leaf.serial), "big"))
         .not_valid_before(_time(leaf.not_before_s))
         .not_valid_after(_time(leaf.not_after_s))
-        .add_extension(issuer.key_id, critical=False)
         .add_extension(_key_identifier(leaf.key), critical=False)
-        .add_extension(_leaf_usage(leaf), critical=True)
-        .add_extension(_EXTENDED_USE[leaf.profile], critical=False)
-        .add_extension(_NOT_A_CA, critical=True)
     )
     alternatives = [_general_name(name) for name in names if name.kind != DN]
     if alternatives:
         is_subject_empty = len(alternatives) == len(names)
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=is_subject_empty)
-    return _captured(issuer.key, lambda signer: builder.sign(signer, SHA256()))
+    return captured(issuer.key, lambda signer: builder.sign(signer, SHA256()))
 
 
 def assemble(tbs: bytes, signature: bytes) -> bytes:
@@ -349,16 +342,28 @@ def _subject(names: list[Name]) -> x509.Name:
     return x509.Name([])
 
 
-def _leaf_usage(leaf: LeafFacts) -> x509.KeyUsage:
+@lru_cache(maxsize=64)
+def _leaf_builder(issuer: Issuer, profile: str, uses: tuple[str, ...]) -> x509.CertificateBuilder:
+    """What all leaves of one CA, profile and key usage share; builders never change."""
+    return (
+        x509.CertificateBuilder(issuer_name=issuer.name)
+        .add_extension(issuer.key_id, critical=False)
+        .add_extension(_NOT_A_CA, critical=True)
+        .add_extension(_key_usage(uses), critical=True)
+        .add_extension(_EXTENDED_USE[profile], critical=False)
+    )
+
+
+def _leaf_uses(leaf: LeafFacts) -> tuple[str, ...]:
     facts = parse_spki(leaf.key)
-    if not facts.serves(leaf.purpose):
-        raise ValueError(f"a key of kind {facts.kind} does not serve for {leaf.purpose}")
+    if leaf.profile not in PROFILES or not facts.serves(leaf.purpose):
+        raise ValueError(f"no certificate of profile {leaf.profile} for {leaf.purpose} by a key of kind {facts.kind}")
     if leaf.purpose == ENCRYPTION:
-        return _key_usage(("key_agreement",) if facts.kind == X25519 else ("key_encipherment",))
+        return ("key_agreement",) if facts.kind == X25519 else ("key_encipherment",)
     if facts.kind == RSA and leaf.profile == SERVER:
         # NSS refuses an RSA server certificate that may not encipher keys.
-        return _key_usage(("digital_signature", "key_encipherment"))
-    return _key_usage(("digital_signature",))
+        return ("digital_signature", "key_encipherment")
+    return ("digital_signature",)
 
 
 _USES = (
@@ -408,49 +413,3 @@ def _rsa_key(spki: bytes) -> rsa.RSAPublicKey:
 
 def _certifiable(key: object) -> CertificatePublicKeyTypes:
     return key  # type: ignore[return-value]  # every kind that parse_spki accepts is one
-
-
-def _captured(key: rsa.RSAPublicKey, build: Callable[[_CapturingKey], object]) -> bytes:
-    """What a builder gives to its key to sign."""
-    signer = _CapturingKey(key)
-    build(signer)
-    return signer.captured
-
-
-class _CapturingKey(rsa.RSAPrivateKey):
-    """Stands in for the private key, which exists nowhere: keeps the bytes, signs nothing."""
-
-    def __init__(self, public: rsa.RSAPublicKey) -> None:
-        self._public = public
-        self.captured = b""
-
-    def sign(
-        self,
-        data: bytes | bytearray | memoryview,
-        padding: asymmetric_padding.AsymmetricPadding,  # noqa: ARG002 (the signers choose)
-        algorithm: utils.Prehashed | HashAlgorithm | utils.NoDigestInfo,  # noqa: ARG002
-    ) -> bytes:
-        self.captured = bytes(data)
-        return b"\x01" * (self.key_size // 8)
-
-    def public_key(self) -> rsa.RSAPublicKey:
-        return self._public
-
-    @property
-    def key_size(self) -> int:
-        return self._public.key_size
-
-    def decrypt(self, ciphertext: object, padding: object) -> NoReturn:
-        raise NotImplementedError("there is no private key here")
-
-    def private_numbers(self) -> NoReturn:
-        raise NotImplementedError("there is no private key here")
-
-    def private_bytes(self, encoding: object, format: object, encryption_algorithm: object) -> NoReturn:  # noqa: A002
-        raise NotImplementedError("there is no private key here")
-
-    def __copy__(self) -> NoReturn:
-        raise NotImplementedError("there is no private key here")
-
-    def __deepcopy__(self, memo: object) -> NoReturn:
-        raise NotImplementedError("there is no private key here")
