@@ -29,7 +29,7 @@ from maftia.core.limits import (
 from maftia.net.admission import Admission
 from maftia.net.channel import Channel, ChannelError
 from maftia.net.connect import tune
-from maftia.net.tls import secure_accepted
+from maftia.net.tls import SecureStream, secure_accepted
 
 ADDRESS_PREFIX_BITS = {4: 32, 6: 64}
 """what one customer of a provider has: an IPv4 address or an IPv6 network"""
@@ -75,7 +75,7 @@ class Listener:
         finally:
             await trio.aclose_forcefully(transport)
 
-    async def _secure(self, transport: trio.SocketStream, address: str) -> tuple[trio.SSLStream, PartyId | None] | None:
+    async def _secure(self, transport: trio.SocketStream, address: str) -> tuple[SecureStream, PartyId | None] | None:
         reason = "the handshake took too long, or gave up its place"
         with self._handshakes.place(address), trio.move_on_after(HANDSHAKE_TIMEOUT_S):
             try:

@@ -14,12 +14,22 @@ WRITE_SIZE_BYTES = 64 * 1024
 """frames are joined up to this; a larger frame is written alone"""
 
 
+class Tally:
+    """How many bytes several outboxes hold together."""
+
+    __slots__ = ("size_bytes",)
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+
+
 class Outbox:
     """Encoded frames for one writer task.  `size_bytes_max` bounds what waits."""
 
-    def __init__(self, size_bytes_max: int) -> None:
+    def __init__(self, size_bytes_max: int, tally: Tally | None = None) -> None:
         self.size_bytes = 0
         """what waits and what is being written"""
+        self._tally = tally or Tally()
         self._size_bytes_max = size_bytes_max
         self._frames: deque[bytes] = deque()
         self._changed = trio.Event()
@@ -34,7 +44,7 @@ class Outbox:
         if self._closed or (self._frames and self.size_bytes + len(frame) > self._size_bytes_max):
             return False
         self._frames.append(frame)
-        self.size_bytes += len(frame)
+        self._count(len(frame))
         self._changed.set()
         return True
 
@@ -43,6 +53,13 @@ class Outbox:
         self._closed = True
         self._changed.set()
 
+    def discard(self) -> None:
+        """Forget what waits, and take no more."""
+        self._frames.clear()
+        self._writing_size_bytes = 0
+        self._count(-self.size_bytes)
+        self.close()
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits and nothing is being written."""
@@ -50,7 +67,7 @@ class Outbox:
 
     async def take(self) -> bytes | None:
         """What to write next, joined; None when closed and empty.  Waits while there is nothing."""
-        self.size_bytes -= self._writing_size_bytes
+        self._count(-self._writing_size_bytes)
         self._writing_size_bytes = 0
         while not self._frames:
             if self._closed:
@@ -58,6 +75,10 @@ class Outbox:
             self._changed = trio.Event()
             await self._changed.wait()
         return self._join()
+
+    def _count(self, size_bytes: int) -> None:
+        self.size_bytes += size_bytes
+        self._tally.size_bytes += size_bytes
 
     def _join(self) -> bytes:
         taken = [self._frames.popleft()]

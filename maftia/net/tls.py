@@ -13,6 +13,7 @@ import os
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import trio
 
@@ -22,6 +23,8 @@ from maftia.core.identifiers import PartyId
 from maftia.net.channel import ChannelError
 
 PIN_SIZE_BYTES = 32
+
+SecureStream: TypeAlias = trio.SSLStream[trio.abc.Stream]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def dialling_context(endpoint: Endpoint, identity: TlsIdentity | None = None) ->
     return context
 
 
-async def secure_dialled(transport: trio.abc.Stream, endpoint: Endpoint, context: ssl.SSLContext) -> trio.SSLStream:
+async def secure_dialled(transport: trio.abc.Stream, endpoint: Endpoint, context: ssl.SSLContext) -> SecureStream:
     """The handshake of the side that dialled, and the pin check.  Raises ChannelError."""
     stream = trio.SSLStream(transport, context)
     await _handshake(stream)
@@ -86,7 +89,7 @@ async def secure_dialled(transport: trio.abc.Stream, endpoint: Endpoint, context
 
 async def secure_accepted(
     transport: trio.abc.Stream, context: ssl.SSLContext, pins: Mapping[bytes, PartyId]
-) -> tuple[trio.SSLStream, PartyId | None]:
+) -> tuple[SecureStream, PartyId | None]:
     """The handshake of the side that accepted; the peer, or None for a client.  Raises ChannelError."""
     stream = trio.SSLStream(transport, context, server_side=True)
     await _handshake(stream)
@@ -100,7 +103,7 @@ async def secure_accepted(
     return stream, peer
 
 
-async def _handshake(stream: trio.SSLStream) -> None:
+async def _handshake(stream: SecureStream) -> None:
     try:
         await stream.do_handshake()
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -108,7 +111,7 @@ async def _handshake(stream: trio.SSLStream) -> None:
         raise ChannelError(f"the TLS handshake failed: {reason}") from None
 
 
-def _certificate(stream: trio.SSLStream) -> bytes | None:
+def _certificate(stream: SecureStream) -> bytes | None:
     certificate = stream.getpeercert(binary_form=True)
     return certificate if isinstance(certificate, bytes) else None
 
