@@ -151,3 +151,11 @@ TOKENS_PER_RECORD_MAX = 4
 """tokens offered with a request: each costs a signature check"""
 RETRIEVE_EXAMINED_MAX = 4096
 """certificates of a key or name that one retrieve looks through, on every server"""
+
+# --- client
+ATTESTATION_AGREEMENT_MS = 2 * 60 * 1000
+"""attestations this near to each other are all near agreed time if one honest server's is among them"""
+GATHER_PAUSE_MS = 300
+"""a server that has not attested by then is not waited for alone"""
+CONTACT_PAUSE_MS = 1000
+"""after this silence the record goes to one more server"""

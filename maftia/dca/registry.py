@@ -1,0 +1,175 @@
+"""The certificates on record, and the keys that are banned.
+
+An entry stands from the position of its request until it expires; entries that were
+superseded or revoked stand as long, with the mark of what ended them.  *Valid* ones,
+and only those, are found by key and by identifier.
+
+A certificate whose request may still be repeated is not forgotten before its history
+entry, so that a repetition gets the same bytes even if the certificate was short-lived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from maftia.core.codec import Wire, decode, encode
+from maftia.core.errors import InvariantError
+from maftia.core.hashing import H
+from maftia.core.limits import RID_WINDOW_MS
+from maftia.core.names import match_key
+from maftia.dca.index import SERIAL_SIZE_BYTES, Index
+from maftia.dca.rid import rid_time_ms
+from maftia.dca.state import LOCAL, State
+
+VALID, SUPERSEDED, REVOKED, EXPIRED = "valid", "superseded", "revoked", "expired"
+SIGNATURE = LOCAL + b"signature/"
+UNSIGNED = LOCAL + b"unsigned/"
+
+_ENTRIES = b"certificate/"
+_DUE = b"certificate-due/"
+_BANNED = b"banned/"
+_TIME_BYTES = 8
+
+
+class CertificateEntry(Wire):
+    """One certificate of the authority."""
+
+    serial: bytes
+    client: bytes
+    """client id of its request"""
+    rid: bytes
+    key: bytes
+    """digest of its public key"""
+    names: tuple[str, ...]
+    profile: str
+    not_before_s: int
+    not_after_s: int
+    """the last second in which it is valid"""
+    commit: int
+    """index of the commit that held its request"""
+    tbs: bytes
+    """TBSCertificate, DER: the bytes that are signed"""
+    status: str
+    reason: str
+    """of the revocation; else empty"""
+    changed_ms: int
+    """agreed time of the last change of status"""
+
+
+class Registry:
+    """The certificates of the state."""
+
+    __slots__ = ("_by_identifier", "_by_key", "_state")
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._by_key = Index(state, b"key")
+        self._by_identifier = Index(state, b"identifier")
+
+    def add(self, entry: CertificateEntry) -> None:
+        """Enter a new, valid certificate, which still wants its signature."""
+        if self._state.get(_ENTRIES + entry.serial) is not None:
+            raise InvariantError(f"serial {entry.serial.hex()} was given twice")
+        self._put(entry)
+        for index, subject in self._subjects(entry):
+            index.add(subject, entry.client, entry.serial)
+        self._state.put(_due_key(_end_ms(entry), entry.serial), b"")
+        self._state.put(UNSIGNED + entry.serial, b"")
+
+    def find(self, serial: bytes) -> CertificateEntry | None:
+        """The entry of a serial, whatever its status."""
+        data = self._state.get(_ENTRIES + serial)
+        if data is None:
+            return None
+        entry: CertificateEntry = decode(data, CertificateEntry, len(data))
+        return entry
+
+    def valid_by_key(self, key: bytes) -> Iterator[CertificateEntry]:
+        """The valid certificates of a key, by its digest."""
+        return map(self._require, self._by_key.serials(key))
+
+    def valid_by_identifier(self, identifier: str) -> Iterator[CertificateEntry]:
+        """The valid certificates that hold one identifier."""
+        return map(self._require, self._by_identifier.serials(_identifier_digest(identifier)))
+
+    def of_others_by_key(self, key: bytes, client: bytes) -> Iterator[CertificateEntry]:
+        """The valid certificates of a key that other clients requested."""
+        return self._of_others(self._by_key, key, client)
+
+    def of_others_by_identifier(self, identifier: str, client: bytes) -> Iterator[CertificateEntry]:
+        """The valid certificates with an identifier that other clients requested."""
+        return self._of_others(self._by_identifier, _identifier_digest(identifier), client)
+
+    def retire(self, entry: CertificateEntry, status: str, reason: str, time_ms: int) -> None:
+        """Mark a valid certificate as superseded, revoked or expired."""
+        if entry.status != VALID:
+            raise InvariantError(f"certificate {entry.serial.hex()} is {entry.status} and cannot become {status}")
+        for index, subject in self._subjects(entry):
+            index.remove(subject, entry.client, entry.serial)
+        self._put(msgspec.structs.replace(entry, status=status, reason=reason, changed_ms=time_ms))
+
+    def expire(self, time_ms: int) -> None:
+        """Retire what ended before this agreed time; forget what nobody can ask for any more."""
+        for due_key in self._due(time_ms):
+            self._state.delete(due_key)
+            entry = self._require(due_key[-SERIAL_SIZE_BYTES:])
+            if entry.status == VALID:
+                self.retire(entry, EXPIRED, "", time_ms)
+            forget_ms = rid_time_ms(entry.rid) + RID_WINDOW_MS + 1
+            if forget_ms > time_ms:
+                self._state.put(_due_key(forget_ms, entry.serial), b"")
+            else:
+                self._forget(entry.serial)
+
+    def ban(self, key: bytes) -> None:
+        """Bar a key, by its digest, for ever."""
+        self._state.put(_BANNED + key, b"")
+
+    def is_banned(self, key: bytes) -> bool:
+        """Whether a key was shown to be compromised."""
+        return self._state.get(_BANNED + key) is not None
+
+    def _put(self, entry: CertificateEntry) -> None:
+        self._state.put(_ENTRIES + entry.serial, encode(entry))
+
+    def _require(self, serial: bytes) -> CertificateEntry:
+        entry = self.find(serial)
+        if entry is None:
+            raise InvariantError(f"an index names the certificate {serial.hex()}, which does not exist")
+        return entry
+
+    def _subjects(self, entry: CertificateEntry) -> list[tuple[Index, bytes]]:
+        digests = sorted({_identifier_digest(name) for name in entry.names})
+        return [(self._by_key, entry.key), *((self._by_identifier, digest) for digest in digests)]
+
+    def _of_others(self, index: Index, subject: bytes, client: bytes) -> Iterator[CertificateEntry]:
+        for holder in index.holders(subject):
+            if holder != client:
+                yield from map(self._require, index.serials(subject, holder))
+
+    def _due(self, time_ms: int) -> list[bytes]:
+        due = []
+        for key, _ in self._state.scan(_DUE):
+            if int.from_bytes(key[len(_DUE) :][:_TIME_BYTES], "big") > time_ms:
+                break
+            due.append(key)
+        return due
+
+    def _forget(self, serial: bytes) -> None:
+        for prefix in (_ENTRIES, SIGNATURE, UNSIGNED):
+            self._state.delete(prefix + serial)
+
+
+def _end_ms(entry: CertificateEntry) -> int:
+    """The first moment at which a certificate is no longer valid: notAfter is inclusive."""
+    return (entry.not_after_s + 1) * 1000
+
+
+def _due_key(time_ms: int, serial: bytes) -> bytes:
+    return _DUE + time_ms.to_bytes(_TIME_BYTES, "big") + serial
+
+
+def _identifier_digest(identifier: str) -> bytes:
+    return H("maftia/identifier/v1", match_key(identifier))

@@ -1,0 +1,294 @@
+"""The replicated certification authority: what a server does with requests.
+
+Source: MAFTIA deliverable D5, section 3; services.md.   Bound: n > 3t.
+Guarantees: honest servers that applied the same commits hold equal states and give
+equal answers (safety is that of the order alone); a request takes effect at most once
+per (client id, rid); nobody's unfinished request delays another's; a certificate's
+every byte follows from the order.
+Messages: none of its own.  Before the order it answers clients (`advise`, `attest`,
+`check_record`); after it, `apply_commit` is the fold; the caller carries both.
+Why it works: the fold reads state, records, agreed time and coin, which the order makes
+equal everywhere.  Evidence was gathered before, under signatures of servers, so that
+judging it is counting.  k >= t+1 attestations hold an honest server's, and an honest
+server attests only what it saw.
+Deviations from D5: evidence before order (D5 challenges after it, so that a silent
+stranger holds up a key or a name), no "in transition" marks, typed refusals instead of
+silence, exactly-once by (client id, rid) with a bounded history.
+Caller must: give commits in order, each once; verify a signature before `complete`;
+make the store durable before an answer or a share leaves.
+Limits and cost: a record costs its client's signature, one per attestation, proof and
+token that is given (n, 4 and 4 at most), and some ten entries of state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from maftia.abc.commit import Commit
+from maftia.core.cluster_file import MODES
+from maftia.core.codec import Wire, decode, encode
+from maftia.core.errors import Code, FormatError, InvariantError, Refusal
+from maftia.core.identifiers import Domain
+from maftia.core.names import normalise_names
+from maftia.core.policy import Policy, parse_policy
+from maftia.core.quorum import Quorums
+from maftia.core.signing import Authenticator, verify_ed25519
+from maftia.core.spki import SIGNATURE as FOR_SIGNATURE
+from maftia.core.spki import UnsupportedKeyError, parse_spki
+from maftia.core.x509 import assemble, issuer_of
+from maftia.dca.certificate import Certifier, Place
+from maftia.dca.credentials import Credentials
+from maftia.dca.effects import Effects
+from maftia.dca.evidence import CHALLENGE_GATHERER, Claim, Examiner, Nonces, answers_challenge, attest
+from maftia.dca.fold import Effect, Fold, ParsedRecord, parse_record
+from maftia.dca.form import Case, read_case, read_request, subject_of
+from maftia.dca.history import History, HistoryEntry
+from maftia.dca.judge import BANNED, profile_for
+from maftia.dca.messages import Attested, Confirm, Refused
+from maftia.dca.registry import SIGNATURE, UNSIGNED, Registry
+from maftia.dca.requests import ISSUE, UPDATE, Request, request_string
+from maftia.dca.rid import is_stale
+from maftia.dca.state import KeyValue, State
+
+RULES_VERSION = 1
+"""of everything that judges; a change comes into force by an ordered record, never by an upgrade alone"""
+
+_PROGRESS = b"meta/progress"
+_POLICY = b"meta/policy"
+_RULES = b"meta/rules"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """What the dealer gave to a server of the authority."""
+
+    domain: Domain
+    quorums: Quorums
+    mode: str
+    """key-major or name-major"""
+    authenticator: Authenticator
+    ca_certificate: bytes
+    """DER"""
+    policy: str
+    """the text of policy.toml as dealt"""
+    dealt_at_ms: int
+    """UTC; the first agreed time"""
+    nonce_secret: bytes = field(repr=False)
+    """32 bytes of this server alone: keys the MAC of its challenges"""
+
+
+class Progress(Wire):
+    """How far the fold has come."""
+
+    commit: int
+    time_ms: int
+
+
+class Service:
+    """One server's replica of the authority.
+
+    Raises FormatError where the policy or the CA certificate is not one, or the policy
+    does not suit the number of servers; InvariantError where the store is not a state
+    that this version can go on from.
+    """
+
+    def __init__(self, config: ServiceConfig, store: KeyValue) -> None:
+        if config.mode not in MODES:
+            raise ValueError(f"a mode is one of {', '.join(MODES)}")
+        parse_policy(config.policy).check_for(config.quorums)
+        self._config = config
+        self._state = State(store)
+        self._history = History(self._state)
+        self._registry = Registry(self._state)
+        self._nonces = Nonces(config.domain, config.authenticator.me, config.nonce_secret)
+        self._progress = self._open()
+        self._policy = self._policy_in_force()
+        self._fold = self._make_fold()
+
+    # --- before the order
+
+    def welcome_nonce(self, utc_ms: int, unique: bytes) -> bytes:
+        """A challenge for a client that connects; `unique` differs from call to call."""
+        return self._nonces.make(utc_ms, unique)
+
+    def advise(self, request: bytes, signature: bytes, now_utc_ms: int) -> Request | Refusal:
+        """The request, where this server sees no reason to refuse it before it is ordered.
+
+        Only what stays true is a reason: form, policy, bans, a stale or used id.  What a
+        server that lags may see otherwise (matches, taken names) is left to the order, or
+        t+1 laggards could refuse what the cluster would grant.
+        """
+        case = self._advised(request, signature, now_utc_ms)
+        return case if isinstance(case, Refusal) else case.request
+
+    def attest(self, confirm: Confirm, now_utc_ms: int) -> Attested | Refused:
+        """This server's attestation that the request's key answered its challenge, or why not."""
+        case = self._advised(confirm.request, confirm.signature, now_utc_ms)
+        if isinstance(case, Refusal):
+            return Refused(_rid_of(confirm.request), case.code, case.detail)
+        refusal = self._confirmation_refusal(case, confirm, now_utc_ms)
+        if refusal is not None:
+            return Refused(case.request.rid, refusal.code, refusal.detail)
+        if case.key is None:
+            raise InvariantError("a challenge was answered without a key")
+        claim = Claim(CHALLENGE_GATHERER, case.key.digest)
+        return Attested(case.request.rid, attest(self._config.authenticator, case.subject, claim, now_utc_ms))
+
+    def check_record(self, record: bytes) -> ParsedRecord | Refusal:
+        """The record, where it is worth ordering: well-formed and signed by its client."""
+        return parse_record(self._config.domain, record)
+
+    def stored_answer(self, client: bytes, rid: bytes) -> HistoryEntry | None:
+        """The digest of the request that counted under a client id and rid, and its encoded answer."""
+        return self._history.find(client, rid)
+
+    # --- the fold
+
+    def apply_commit(self, commit: Commit) -> list[Effect]:
+        """Apply the next commit and write the state, atomically with its index.
+
+        Raises InvariantError for any other commit than the next.
+        """
+        progress = self._progress
+        if commit.index != progress.commit + 1 or commit.time_ms < progress.time_ms:
+            raise InvariantError(f"commit {commit.index} cannot follow commit {progress.commit}")
+        place = Place(commit.index, commit.time_ms, commit.coin)
+        # at a commit's boundary: agreed time moves and expiry comes first, then the records
+        self._registry.expire(commit.time_ms)
+        self._history.forget_old(commit.time_ms)
+        outcomes = [self._fold.apply(place, record) for record in commit.records]
+        self._progress = Progress(commit.index, commit.time_ms)
+        self._state.put(_PROGRESS, encode(self._progress))
+        self._state.commit()
+        return [effect for effect in outcomes if effect is not None]
+
+    @property
+    def commit_index(self) -> int:
+        """Index of the last applied commit; 0 before the first."""
+        return self._progress.commit
+
+    @property
+    def agreed_time_ms(self) -> int:
+        """Agreed time of the last applied commit (UTC)."""
+        return self._progress.time_ms
+
+    def state_digest(self) -> bytes:
+        """32 bytes over the whole state as of the last applied commit."""
+        return self._state.digest()
+
+    # --- certificates
+
+    def tbs(self, serial: bytes) -> bytes | None:
+        """The bytes to sign for a certificate that this server entered itself."""
+        entry = self._registry.find(serial)
+        return None if entry is None else entry.tbs
+
+    def certificate(self, serial: bytes) -> bytes | None:
+        """The finished certificate (DER), where its signature is here."""
+        tbs, signature = self.tbs(serial), self._state.get(SIGNATURE + serial)
+        return None if tbs is None or signature is None else assemble(tbs, signature)
+
+    def complete(self, serial: bytes, signature: bytes) -> bytes | None:
+        """Keep the verified signature of a certificate; the certificate (DER).
+
+        The first signature stays: RSASSA-PKCS1-v1_5 is unique.  None where the certificate
+        has left the state since, because it expired.
+        """
+        if self.tbs(serial) is not None and self._state.get(SIGNATURE + serial) is None:
+            self._state.write_local({SIGNATURE + serial: signature, UNSIGNED + serial: None})
+        return self.certificate(serial)
+
+    def unsigned(self) -> list[bytes]:
+        """The serials of entered certificates whose signature is not here, ascending."""
+        return [key[len(UNSIGNED) :] for key, _ in self._state.scan(UNSIGNED)]
+
+    # --- within
+
+    def _open(self) -> Progress:
+        """Read how far the state has come, or begin it as dealt."""
+        saved = self._state.get(_PROGRESS)
+        if saved is None:
+            return self._begin()
+        progress: Progress = decode(saved, Progress, len(saved))
+        return progress
+
+    def _begin(self) -> Progress:
+        progress = Progress(0, self._config.dealt_at_ms)
+        self._state.put(_PROGRESS, encode(progress))
+        self._state.put(_POLICY, self._config.policy.encode())
+        self._state.put(_RULES, RULES_VERSION.to_bytes(2, "big"))
+        self._state.commit()
+        return progress
+
+    def _policy_in_force(self) -> Policy:
+        text, rules = self._state.get(_POLICY), self._state.get(_RULES)
+        if text is None or rules != RULES_VERSION.to_bytes(2, "big"):
+            raise InvariantError("the state is not one that this version can go on from")
+        policy = parse_policy(text.decode())
+        policy.check_for(self._config.quorums)
+        return policy
+
+    def _make_fold(self) -> Fold:
+        config = self._config
+        examiner = Examiner(config.domain, config.quorums, config.authenticator, self._policy)
+        certifier = Certifier(config.domain, issuer_of(config.ca_certificate))
+        effects = Effects(config.mode, self._policy, certifier, self._registry, Credentials(self._state))
+        return Fold(config.domain, config.quorums, config.mode, self._history, examiner, effects)
+
+    def _advised(self, data: bytes, signature: bytes, now_utc_ms: int) -> Case | Refusal:
+        try:
+            request = read_request(data)
+        except FormatError as error:
+            return Refusal(Code.MALFORMED, str(error))
+        if not verify_ed25519(request.client, request_string(self._config.domain, data), signature):
+            return Refusal(Code.BAD_SIGNATURE, "the client's signature over the request does not verify")
+        if is_stale(request.rid, now_utc_ms):
+            return Refusal(Code.STALE_REQUEST, "the request id is not of this day: is the clock right?")
+        subject = subject_of(request, data)
+        case = read_case(self._config.domain, self._config.mode, request, subject)
+        if isinstance(case, Refusal):
+            return _explained(case, request)
+        known = self._history.find(subject.client, subject.rid)
+        if known is None:
+            return self._refused_by_policy(case) or case
+        if known.digest != subject.digest:
+            return Refusal(Code.DUPLICATE_REQUEST, "another request has this id")
+        return case  # it has its answer, which submitting it again will give
+
+    def _refused_by_policy(self, case: Case) -> Refusal | None:
+        if case.request.kind not in {ISSUE, UPDATE}:
+            return None
+        profile = profile_for(self._policy, case)
+        if isinstance(profile, Refusal):
+            return profile
+        return BANNED if case.key is not None and self._registry.is_banned(case.key.digest) else None
+
+    def _confirmation_refusal(self, case: Case, confirm: Confirm, now_utc_ms: int) -> Refusal | None:
+        if case.key is None or case.request.purpose not in {"", FOR_SIGNATURE}:
+            return Refusal(Code.MALFORMED, "only a request with a signature key has a challenge to answer")
+        if not self._nonces.recognises(confirm.nonce, now_utc_ms):
+            return Refusal(Code.CONFIRMATION_FAILED, "the challenge is not this server's, or is too old: connect again")
+        config = self._config
+        server, spki = config.authenticator.me, case.request.key
+        if not answers_challenge(config.domain, server, case.subject, spki, confirm.nonce, confirm.proof):
+            return Refusal(Code.CONFIRMATION_FAILED, "the key did not sign the challenge")
+        return None
+
+
+def _explained(refusal: Refusal, request: Request) -> Refusal:
+    """The same refusal with what exactly is wrong with names or key: for a person, outside the fold."""
+    try:
+        if request.names:
+            normalise_names(request.names)
+        if request.key:
+            parse_spki(request.key)
+    except (FormatError, UnsupportedKeyError) as error:
+        return Refusal(refusal.code, f"{refusal.detail}: {error}")
+    return refusal
+
+
+def _rid_of(request: bytes) -> bytes:
+    try:
+        return read_request(request).rid
+    except FormatError:
+        return b""
