@@ -46,7 +46,7 @@ def make_ca(
     The cluster's id in the common name keeps two authorities of one organization apart.
     """
     subject = x509.CaSubject(country, organization, f"MAFTIA DCA {domain.cluster.hex()[:16]}")
-    spki = _spki(public)
+    spki = public_key_info(public.modulus, public.exponent)
     begin_s = max(0, dealt_at_ms // 1000 - BACKDATE_S)
     tbs = x509.root_certificate_tbs(subject, spki, begin_s, begin_s + VALIDITY_S - 1)
     return CaFiles(
@@ -55,8 +55,9 @@ def make_ca(
     )
 
 
-def _spki(public: RsaPublicKey) -> bytes:
-    key = rsa.RSAPublicNumbers(public.exponent, public.modulus).public_key()
+def public_key_info(modulus: int, exponent: int) -> bytes:
+    """The SubjectPublicKeyInfo (DER) of an RSA key."""
+    key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

@@ -18,9 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from cryptography.exceptions import InvalidTag
+from cryptography import x509
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from maftia.core.cluster_file import ClusterFile, parse_cluster
 from maftia.core.codec import Wire, decode, encode
@@ -292,5 +294,15 @@ def _check_fits(header: Header, init: InitFile) -> None:
         raise FormatError(f"this init file's signing key is unusable: {error}") from None
     if public != cluster.servers[init.party].verify_key:
         raise FormatError(f"this init file's signing key is not that of server {init.party}")
+    if not _is_key_of(init.tls_key, cluster.servers[init.party].tls_certificate_der):
+        raise FormatError(f"this init file's TLS key is not that of server {init.party}'s certificate")
     if len(init.mac_secret) != MAC_SECRET_SIZE_BYTES:
         raise FormatError("this init file's MAC secret has the wrong size")
+
+
+def _is_key_of(private_key: bytes, certificate: bytes) -> bool:
+    try:
+        public = load_der_private_key(private_key, None).public_key()
+        return bool(public == x509.load_der_x509_certificate(certificate).public_key())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
