@@ -110,7 +110,10 @@ def inspect_command(file: Path, passphrase_file: Path | None) -> None:
     In an init file every share is checked against its verification key (exit 1 where one does not fit).
     """
     data = _read(file, INIT_FILE_SIZE_BYTES_MAX)
-    found = _inspect_init(data, passphrase_file) if is_init_file(data) else inspect_cluster(data)
+    try:
+        found = _inspect_init(data, passphrase_file) if is_init_file(data) else inspect_cluster(data)
+    except FormatError as error:
+        raise FormatError(f"{file}: {error}") from None
     click.echo(found.text())
     for problem in found.problems:
         click.echo(f"maftia-dealer: {file}: {problem}", err=True)
@@ -236,6 +239,9 @@ def run(arguments: list[str] | None = None) -> int:
         dealer.main(arguments, prog_name="maftia-dealer", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         return _failed("interrupted; nothing was written", EXIT_INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return EXIT_USAGE
     except click.ClickException as error:
         return _failed(error.format_message(), EXIT_USAGE)
     except CryptoError as error:

@@ -14,6 +14,7 @@ given).  What the numbers mean to the threshold schemes is judged there
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from maftia.core.address import Address, parse_address
@@ -152,12 +153,13 @@ class ClusterFile:
         """The CA's certificate."""
         return der_of_pem(self.ca_certificate, CERTIFICATE_LABEL, CERTIFICATE_SIZE_BYTES_MAX)
 
-    def _distinct(self) -> tuple[tuple[str, list[object]], ...]:
+    def _distinct(self) -> tuple[tuple[str, Sequence[object]], ...]:
+        shares = self.coin_points if self.t else ()  # with t = 0 every server holds the whole secret
         return (
             ("an address", [server.address for server in self.servers]),
             ("a TLS certificate", [server.tls_certificate for server in self.servers]),
             ("a signing key", [server.verify_key for server in self.servers]),
-            ("a coin key", list(self.coin_points)),
+            ("a coin key", shares),
         )
 
 
