@@ -1,0 +1,87 @@
+"""The service's state on disk: ordered keys and values in SQLite.
+
+Guarantees: `write` is one atomic batch, visible at once to this process; `sync` makes
+durable all that was written, in one commit (WAL, synchronous=FULL).  After a crash the
+state is that of some `sync`: never half a batch, and never older than the last one
+that returned.  The commit index that it belongs to is written in the same batch by
+the service, so replay knows where to go on.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+PAGE_ROWS = 256
+"""rows that a scan fetches at a time"""
+
+
+class SqliteKeyValue:
+    """Keys and values, both bytes; keys in ascending order.  Raises sqlite3.Error: stop the server.
+
+    One thread at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._has_unsynced = False
+        for statement in (
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = FULL",
+            "PRAGMA locking_mode = EXCLUSIVE",
+            "CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+        ):
+            self._connection.execute(statement)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key, or None."""
+        row = self._connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Keys that begin with the prefix, ascending, with their values.
+
+        What is written meanwhile may be seen or not.
+        """
+        low, is_first = prefix, True
+        while rows := self._page(low, prefix, is_first):
+            yield from rows
+            low, is_first = rows[-1][0], False
+
+    def write(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Set values, or remove keys (None): all of them or none."""
+        if not changes:
+            return
+        if not self._has_unsynced:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._has_unsynced = True
+        removed = [(key,) for key, value in changes.items() if value is None]
+        changed = [(key, value) for key, value in changes.items() if value is not None]
+        self._connection.execute("SAVEPOINT batch")
+        self._connection.executemany("DELETE FROM state WHERE key = ?", removed)
+        self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", changed)
+        self._connection.execute("RELEASE batch")
+
+    def sync(self) -> None:
+        """Make durable what was written; without such, do nothing."""
+        if self._has_unsynced:
+            self._connection.execute("COMMIT")
+            self._has_unsynced = False
+
+    def close(self) -> None:
+        """Close the file.  What was written and not synced is dropped."""
+        self._connection.close()
+
+    def _page(self, low: bytes, prefix: bytes, is_first: bool) -> list[tuple[bytes, bytes]]:
+        above = ">=" if is_first else ">"
+        end = _after(prefix)
+        below, bounds = (" AND key < ?", (low, end)) if end is not None else ("", (low,))
+        query = f"SELECT key, value FROM state WHERE key {above} ?{below} ORDER BY key LIMIT {PAGE_ROWS}"  # noqa: S608
+        return self._connection.execute(query, bounds).fetchall()
+
+
+def _after(prefix: bytes) -> bytes | None:
+    """The least key above all that begin with the prefix; None where there is no such."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
