@@ -64,7 +64,7 @@ def power_secret(base: int, exponent: int, modulus: int) -> int:
 def power_public(base: int, exponent: int, modulus: int) -> int:
     """base^exponent mod modulus for a public exponent; its time tells everything.
 
-    A negative exponent inverts; raises ZeroDivisionError where no inverse exists.
+    A negative exponent inverts; raises ValueError where no inverse exists.
     """
     with gmpy2.context(gmpy2.get_context(), allow_release_gil=True):
         return int(gmpy2.powmod(base, exponent, modulus))
