@@ -1,0 +1,118 @@
+"""How commands reach a cluster: its file, a client, and errors turned into exit codes."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import trio
+from rich.console import Console
+
+from maftia.cli.files import read_input
+from maftia.cli.output import EXIT_NO_QUORUM, EXIT_REFUSED, CommandError, usage_error
+from maftia.client.client import Client, RequestTimeoutError, open_client
+from maftia.core.cluster_file import ClusterFile, cluster_sha256, load_cluster
+from maftia.core.errors import FormatError, NoQuorumError, RefusedError
+from maftia.core.signing import SigningKey
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def cluster_options(command: F) -> F:
+    """The options that every command of a client has."""
+    for option in reversed(
+        [
+            click.option("--cluster", "cluster_path", type=FILE, required=True, help="The cluster's cluster.toml."),
+            click.option("--cluster-sha256", metavar="HEX", help="Refuse a cluster.toml with another SHA-256."),
+            click.option(
+                "--timeout",
+                "timeout_s",
+                type=click.FloatRange(min=0, min_open=True),
+                default=30.0,
+                show_default=True,
+                metavar="SECONDS",
+                help="How long to wait for a quorum of servers.",
+            ),
+            click.option("--json", "as_json", is_flag=True, help="Print one JSON object, on failure too."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def read_cluster(path: Path, expected_sha256: str | None) -> ClusterFile:
+    """The cluster file, checked against the digest that the person was told."""
+    data = read_input(path, "the cluster file")
+    found = cluster_sha256(data)
+    if expected_sha256 is not None and expected_sha256.strip().lower() != found:
+        raise usage_error(f"{path} has SHA-256 {found}, not the one given: it is another cluster, or was changed")
+    try:
+        return load_cluster(data)
+    except FormatError as error:
+        raise usage_error(f"{path} is no cluster file: {error}") from None
+
+
+def one_use_identity() -> bytes:
+    """The seed of an identity that nobody needs again."""
+    return os.urandom(32)
+
+
+def with_client(
+    cluster: ClusterFile, seed: bytes, work: Callable[[Client], Awaitable[T]], *, waiting: str, quiet: bool
+) -> T:
+    """Run `work` with a connected client; a spinner says what is waited for where a person watches."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        return _guarded(partial(trio.run, _with_client, cluster, seed, work))
+    with console.status(waiting):
+        return _guarded(partial(trio.run, _with_client, cluster, seed, work))
+
+
+async def _with_client(cluster: ClusterFile, seed: bytes, work: Callable[[Client], Awaitable[T]]) -> T:
+    identity = SigningKey(seed)
+    async with open_client(cluster, identity, utc_ms=_utc_ms, random_bytes=os.urandom) as client:
+        return await work(client)
+
+
+def _utc_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _guarded(run: Callable[[], T]) -> T:
+    """Whatever the library raises becomes an exit code and a sentence."""
+    try:
+        return run()
+    except BaseExceptionGroup as group:
+        raise _translated(_only(group)) from None
+    except (FormatError, RefusedError, NoQuorumError) as error:
+        raise _translated(error) from None
+
+
+def _only(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _translated(error: BaseException) -> BaseException:
+    if isinstance(error, RefusedError):
+        refusal = error.refusal
+        return CommandError(EXIT_REFUSED, refusal.code, refusal.detail, error.servers_agreeing)
+    if isinstance(error, RequestTimeoutError):
+        rid = str(uuid.UUID(bytes=error.rid))
+        detail = f"{error}. No file was written. The request may still take effect: ask again with --rid {rid}"
+        return CommandError(EXIT_NO_QUORUM, "noQuorum", detail, rid=rid)
+    if isinstance(error, NoQuorumError):
+        return CommandError(EXIT_NO_QUORUM, "noQuorum", str(error))
+    if isinstance(error, FormatError):
+        return usage_error(str(error))
+    return error
