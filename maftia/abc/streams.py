@@ -1,0 +1,144 @@
+"""Following the blocks of each author across lost links, lag and restarts.
+
+Source: protocols.md 3, Durability ("on reconnect each peer says what it holds of me; I
+stream from there"; the restart rule), Accepted (blocks too far above are dropped,
+remembering only that the peer is ahead).
+
+A server pushes each new block to all.  Pushes are lost when a link is renewed, and
+dropped by one who lags far behind.  `Holds(after)` asks the author for its blocks above a
+round; `Stream` brings some of them and says whether there are more.  The next `Holds`
+goes out only when the blocks that are to come fit under the window and something has
+changed since the last, so a peer that claims more than it has cannot make a storm.
+
+Restart rule: after any restart a server makes blocks only once n-t-1 others have said,
+in answer to this life's query, what they hold of it.  A signed block of its own that it
+does not know shows that its journal is lost: it stays silent.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from maftia.abc.block import Block, SignedBlock
+from maftia.core.identifiers import PartyId
+from maftia.core.limits import BLOCK_MESSAGE_BYTES_MAX, REFERENCE_WINDOW_ROUNDS, STREAM_BLOCKS_MAX
+from maftia.core.quorum import Quorums
+
+WINDOW_ABOVE_TOP_ROUNDS = 2 * REFERENCE_WINDOW_ROUNDS
+
+
+@dataclass(slots=True)
+class _Follow:
+    cursor: int = 0
+    """highest round of the author's own blocks that is accepted or pending here"""
+    known: int = 0
+    """highest round that the author is known to have reached"""
+    next: int = 1
+    """where its next block may be"""
+    asked: bool = False
+    asked_at: tuple[int, int] | None = None
+
+
+class Streams:
+    """How far each author was followed."""
+
+    def __init__(self) -> None:
+        self._follows: dict[PartyId, _Follow] = {}
+
+    def cursor(self, author: PartyId) -> int:
+        """`Holds.after` for this author."""
+        return self._of(author).cursor
+
+    def kept(self, author: PartyId, round_: int) -> None:
+        """A block of this author is accepted or pending."""
+        follow = self._of(author)
+        follow.cursor = max(follow.cursor, round_)
+        follow.next = max(follow.next, round_ + 1)
+
+    def dropped(self, author: PartyId, round_: int, streamed: bool) -> None:
+        """The author's own block came, too far above."""
+        follow = self._of(author)
+        follow.known = max(follow.known, round_)
+        if streamed:
+            follow.next = max(follow.next, round_)
+
+    def evicted(self, author: PartyId, round_: int) -> None:
+        """A pending block of this author had to go."""
+        follow = self._of(author)
+        follow.cursor = min(follow.cursor, round_ - 1)
+        follow.known = max(follow.known, round_)
+        follow.next = follow.cursor + 1
+
+    def answered(self, author: PartyId, more: bool) -> None:
+        """A `Stream` of this author was worked in."""
+        follow = self._of(author)
+        follow.asked = False
+        if more:
+            follow.known = max(follow.known, follow.cursor + 1)
+
+    def asking(self, author: PartyId, top_round: int) -> int:
+        """`Holds` goes to this author now; returns its `after`."""
+        follow = self._of(author)
+        follow.asked = True
+        follow.asked_at = (follow.cursor, top_round)
+        return follow.cursor
+
+    def to_ask(self, top_round: int) -> list[PartyId]:
+        """Authors who are ahead, and whose next blocks would be kept."""
+        return [
+            author
+            for author, follow in sorted(self._follows.items())
+            if follow.known > follow.cursor
+            and not follow.asked
+            and follow.next <= top_round + WINDOW_ABOVE_TOP_ROUNDS
+            and follow.asked_at != (follow.cursor, top_round)
+        ]
+
+    def _of(self, author: PartyId) -> _Follow:
+        return self._follows.setdefault(author, _Follow())
+
+
+class Restart:
+    """May this server make blocks in this life?"""
+
+    def __init__(self, quorums: Quorums, me: PartyId) -> None:
+        self._quorums = quorums
+        self._me = me
+        self._answered: set[PartyId] = set()
+        self._started = False
+        self._first_start = False
+        self.query = 0
+        """number of this life; 0 before the start"""
+        self.is_lost = False
+        """a peer showed a block that this server signed and does not know"""
+
+    def start(self, query: int, first_start: bool) -> None:
+        """A life begins."""
+        self._started = True
+        self._first_start = first_start
+        self.query = max(1, query)
+
+    def answered(self, peer: PartyId, query: int) -> None:
+        """A peer said what it holds of me, in answer to this query."""
+        if query == self.query and self._started and peer != self._me:
+            self._answered.add(peer)
+
+    @property
+    def may_produce(self) -> bool:
+        """Started, nothing lost, and after a restart n-t-1 others have answered."""
+        heard = self._first_start or self._quorums.may_proceed(self._answered | {self._me})
+        return self._started and not self.is_lost and heard
+
+
+def stream_from(own: list[Block], after: int) -> tuple[tuple[SignedBlock, ...], bool]:
+    """The next own blocks above a round, as many as one message holds, and whether there are more."""
+    start = bisect_right(own, after, key=lambda block: block.ref.round)
+    chosen: list[SignedBlock] = []
+    size_bytes = 0
+    for block in own[start : start + STREAM_BLOCKS_MAX]:
+        if chosen and size_bytes + block.size_bytes > BLOCK_MESSAGE_BYTES_MAX:
+            break
+        chosen.append(block.signed)
+        size_bytes += block.size_bytes
+    return tuple(chosen), start + len(chosen) < len(own)
