@@ -55,6 +55,7 @@ _EXTENDED_USE = {
 }
 _NOT_A_CA = x509.BasicConstraints(ca=False, path_length=None)
 _SHA256_WITH_RSA = der.sequence(der.object_id("1.2.840.113549.1.1.11"), der.null())
+_VERSION_3 = der.element(0xA0, der.unsigned(2))
 _DAY_S = 24 * 3600
 
 _ATTRIBUTES = {
@@ -68,7 +69,10 @@ _ATTRIBUTES = {
     "DC": NameOID.DOMAIN_COMPONENT,
     "UID": NameOID.USER_ID,
 }
-_ATTRIBUTE_TYPES = {oid: kind for kind, oid in _ATTRIBUTES.items()}
+_ATTRIBUTE_TYPES = {der.object_id(oid.dotted_string): kind for kind, oid in _ATTRIBUTES.items()}
+_STRINGS = (0x0C, 0x13, 0x16)
+"""UTF8String, PrintableString, IA5String"""
+_EMPTY_NAME = der.sequence()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,14 +254,14 @@ def certificate_facts(data: bytes) -> CertificateFacts:
             issuer=issuer,
             subject=subject,
             key=key,
-            names=() if is_ca else _names(certificate),
+            names=() if is_ca else _names(certificate, subject),
             not_before_s=int(certificate.not_valid_before_utc.timestamp()),
             not_after_s=int(certificate.not_valid_after_utc.timestamp()),
             is_ca=is_ca,
             tbs=tbs,
             signature=signature,
         )
-    except (ValueError, KeyError, OverflowError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise FormatError(f"not a certificate: {error}") from None
 
 
@@ -287,28 +291,43 @@ def _opened(data: bytes) -> tuple[bytes, bytes]:
 def _raw_fields(tbs: bytes) -> tuple[bytes, bytes, bytes]:
     """Issuer, subject and SubjectPublicKeyInfo of a v3 TBSCertificate, as they stand."""
     fields = der.Reader(tbs).sequence()
-    fields.raw(_VERSION_TAG)
-    fields.unsigned()
+    if fields.next_tag() != _VERSION_3[0] or fields.raw(_VERSION_3[0]) != _VERSION_3:
+        raise FormatError("not a certificate of version 3")
+    if not fields.unsigned():
+        raise FormatError("the serial number is zero")
     fields.raw(der.SEQUENCE)
     issuer = fields.raw(der.SEQUENCE)
     fields.raw(der.SEQUENCE)
     return issuer, fields.raw(der.SEQUENCE), fields.raw(der.SEQUENCE)
 
 
-_VERSION_TAG = 0xA0
-
-
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    names = [f"{DN}:{_dn_text(certificate.subject)}"] if certificate.subject.rdns else []
+def _names(certificate: x509.Certificate, subject: bytes) -> tuple[str, ...]:
+    names = [] if subject == _EMPTY_NAME else [f"{DN}:{_dn_text(subject)}"]
     for extension in certificate.extensions:
         if isinstance(extension.value, x509.SubjectAlternativeName):
             names += [_typed(general) for general in extension.value]
     return tuple(sorted(str(parse_name(name)) for name in names))
 
 
-def _dn_text(subject: x509.Name) -> str:
-    attributes = [attribute for rdn in reversed(subject.rdns) for attribute in rdn]
-    return format_dn((_ATTRIBUTE_TYPES[attribute.oid], str(attribute.value)) for attribute in attributes)
+def _dn_text(subject: bytes) -> str:
+    """The text of a subject, which stands from the root down."""
+    rdns = der.Reader(subject).sequence()
+    attributes = []
+    while rdns.next_tag() is not None:
+        rdn = der.Reader(rdns.content(der.SET))
+        attributes.append(_attribute(rdn.sequence()))
+        rdn.finish()
+    return format_dn(reversed(attributes))
+
+
+def _attribute(fields: der.Reader) -> tuple[str, str]:
+    kind = _ATTRIBUTE_TYPES.get(fields.raw(der.OBJECT_ID))
+    tag = fields.next_tag()
+    if kind is None or tag not in _STRINGS:
+        raise FormatError("the certificate's subject holds an attribute of another kind")
+    value = fields.content(tag).decode()
+    fields.finish()
+    return kind, value
 
 
 def _typed(general: x509.GeneralName) -> str:
