@@ -54,6 +54,6 @@ SigningMessage = Share | Need | Done
 class Vote(Wire, tag="checkpoint-vote"):
     """A server's signature over the state checkpoint of one commit."""
 
-    commit: Annotated[int, Meta(ge=1, lt=2**63)]
+    commit: Annotated[int, Meta(ge=1, le=2**63 - 1)]
     digest: Annotated[bytes, Meta(min_length=32, max_length=32)]
     signature: ServerSignature

@@ -1,0 +1,260 @@
+"""One request of a client, from first word to what is believed of it.
+
+Source: services.md, "Certification authority": Requests, Evidence before order.
+Bound: n > 3t.
+
+Guarantees: where n−t servers are honest and are reached, the request comes to a
+result, whatever the others say, delay or leave out; a result is one that an honest
+server gave (`reply_collector`).
+
+Messages: CONFIRM to as many servers as attestations are needed, to the others when one
+fails or is slow; then SUBMIT to 2t+1 servers (contact quorum) or one after another
+(contact one), WATCH to all the others.
+
+Why it works: n−t ≥ t+1 honest servers attest, with times that agree.  Of 2t+1 servers
+that are handed the record t+1 are honest and order it (`abc`), so it is delivered; of
+one server nothing is known, so after a silence the next is handed it too, at last all.
+Everything is said again on a new connection; the record's rid makes that harmless.
+
+Deviations: none.
+
+Caller must: keep time, and feed it only what came over authenticated channels.
+
+Limits and cost: at most three messages to each server and connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from maftia.client.reply_collector import AttestationCollector, Believed, Refuted, ReplyCollector
+from maftia.core.errors import Code, InvariantError
+from maftia.core.hashing import H
+from maftia.core.identifiers import PartyId
+from maftia.core.limits import CONTACT_PAUSE_MS, GATHER_PAUSE_MS
+from maftia.core.quorum import Quorums
+from maftia.core.signing import Authenticator
+from maftia.core.spki import key_digest
+from maftia.dca.compose import Composer, Sign, SignedRequest
+from maftia.dca.evidence import CHALLENGE_GATHERER, Claim
+from maftia.dca.messages import Attested, ClientMessage, Outcome, Refused, ServerMessage, Submit, Watch
+from maftia.dca.requests import Attestation, KeyProof, TokenProof
+
+Contact = Literal["one", "quorum"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What a client knows of a cluster."""
+
+    quorums: Quorums
+    servers: Authenticator
+    """verifies what servers sign"""
+    ca_key: bytes
+    """SubjectPublicKeyInfo of the DCA"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A request with what its client can show for it."""
+
+    signed: SignedRequest
+    composer: Composer
+    prove: Sign | None = None
+    """signs challenges with the request's key; None where no attestations are wanted"""
+    attestations: int = 0
+    """how many are needed; 0: as many as hold an honest server's"""
+    proofs: tuple[KeyProof, ...] = ()
+    tokens: tuple[TokenProof, ...] = ()
+    contact: Contact = "quorum"
+    is_repeated: bool = False
+    """the rid was used before: there may be an answer already"""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A message for one server."""
+
+    server: PartyId
+    message: ClientMessage
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of the servers, and what was said to them."""
+
+    nonces: dict[PartyId, bytes] = field(default_factory=dict)
+    """of those that are connected"""
+    asked: set[PartyId] = field(default_factory=set)
+    useless: set[PartyId] = field(default_factory=set)
+    """refused, lied or went away: no attestation is expected"""
+    submitted: set[PartyId] = field(default_factory=set)
+    silent: set[PartyId] = field(default_factory=set)
+    """handed the record and overloaded or gone"""
+
+
+class Conversation:
+    """The state machine of one request."""
+
+    def __init__(self, deployment: Deployment, wish: Wish, now_ms: int) -> None:
+        self._deployment = deployment
+        self._quorums = deployment.quorums
+        self._wish = wish
+        self.subject = wish.signed.subject
+        self._known = _Known()
+        self._replies = ReplyCollector(self._quorums, deployment.ca_key, wish.signed.request, self.subject)
+        self._gathering = self._gatherer() if wish.prove else None
+        self._record = b"" if wish.prove else self._sealed(())
+        self._wanted = wish.attestations or self._quorums.t + 1 if wish.prove else self._contacts_at_first()
+        self.wake_at = now_ms + (GATHER_PAUSE_MS if wish.prove else CONTACT_PAUSE_MS)
+        self.result: Believed | Refuted | None = None
+
+    @property
+    def rid(self) -> bytes:
+        """Which request this is about."""
+        return self.subject.rid
+
+    # --- inputs
+
+    def begin(self, nonces: Mapping[PartyId, bytes]) -> list[Say]:
+        """The first words, to the servers that are connected already, each with the nonce that it gave."""
+        self._known.nonces = dict(nonces)
+        if self._record:
+            return [self._submit_or_watch(server) for server in self._in_order() if server in nonces]
+        watches = [Say(server, self._watch()) for server in nonces if self._wish.is_repeated]
+        return watches + self._ask_more()
+
+    def welcomed(self, server: PartyId, nonce: bytes) -> list[Say]:
+        """A connection is up (again), or the server has given a new nonce."""
+        # upon a connection: what was said on the last one is said again
+        is_new = server not in self._known.nonces
+        self._known.nonces[server] = nonce
+        self._known.useless.discard(server)
+        self._known.silent.discard(server)
+        if self._record:
+            return [self._submit_or_watch(server)] if is_new else []
+        said = [Say(server, self._watch())] if is_new and self._wish.is_repeated else []
+        if server in self._known.asked:
+            said.append(self._confirm(server))
+        return said + self._ask_more()
+
+    def lost(self, server: PartyId) -> list[Say]:
+        """A connection is down."""
+        self._known.nonces.pop(server, None)
+        self._known.useless.add(server)
+        self._known.silent.add(server)
+        return self._go_on()
+
+    def heard(self, server: PartyId, message: ServerMessage, now_ms: int) -> list[Say]:
+        """A message about this request."""
+        if self.result is not None:
+            return []
+        if isinstance(message, Attested):
+            return self._on_attested(server, message, now_ms)
+        if isinstance(message, Refused):
+            return self._on_refused(server, message)
+        if isinstance(message, Outcome):
+            self._replies.add_outcome(server, message)
+            self.result = self._replies.result(self._known.submitted)
+        return []
+
+    def on_timer(self, now_ms: int) -> list[Say]:
+        """`wake_at` has come: widen the circle."""
+        # upon silence: ask all (gathering); hand the record to one more server (ordering)
+        if now_ms < self.wake_at or self.result is not None:
+            return []
+        self.wake_at = now_ms + CONTACT_PAUSE_MS
+        self._wanted = self._wanted + 1 if self._record else self._quorums.n
+        return self._go_on()
+
+    # --- gathering
+
+    def _gatherer(self) -> AttestationCollector:
+        claim = Claim(CHALLENGE_GATHERER, key_digest(self._wish.signed.request.key))
+        needed = self._wish.attestations or self._quorums.t + 1
+        return AttestationCollector(self._quorums, self._deployment.servers, self.subject, claim, needed)
+
+    def _on_attested(self, server: PartyId, message: Attested, now_ms: int) -> list[Say]:
+        # upon ATTESTED: enough of them are submitted with the request, once
+        if self._gathering is None or self._record:
+            return []
+        if not self._gathering.add(server, message.attestation):
+            self._known.useless.add(server)
+        elif (attestations := self._gathering.result) is not None:
+            return self._submit(attestations, now_ms)
+        elif self._gathering.count >= self._wanted:
+            self._wanted += 1
+        return self._ask_more()
+
+    def _on_refused(self, server: PartyId, message: Refused) -> list[Say]:
+        # upon t+1 REFUSED(code): believed; before that, another server is asked
+        if self._record:
+            self._replies.add_refusal(server, message)
+            self.result = self._replies.result(self._known.submitted)
+            if message.code == Code.OVERLOADED:
+                self._known.silent.add(server)
+        elif self._gathering is not None:
+            self._gathering.refusals.add(server, message.code, message.detail)
+            self.result = self._gathering.refusals.believed()
+            self._known.useless.add(server)
+        return [] if self.result else self._go_on()
+
+    def _ask_more(self) -> list[Say]:
+        said = []
+        for server in self._in_order():
+            if len(self._known.asked - self._known.useless) >= self._wanted:
+                break
+            if server in self._known.nonces and server not in self._known.asked:
+                self._known.asked.add(server)
+                said.append(self._confirm(server))
+        return said
+
+    def _confirm(self, server: PartyId) -> Say:
+        wish = self._wish
+        if wish.prove is None:
+            raise InvariantError("nothing is confirmed without a key")
+        return Say(server, wish.composer.confirm(wish.signed, server, self._known.nonces[server], wish.prove))
+
+    # --- ordering
+
+    def _sealed(self, attestations: tuple[Attestation, ...]) -> bytes:
+        wish = self._wish
+        return wish.composer.record(wish.signed, attestations, wish.proofs, wish.tokens)
+
+    def _submit(self, attestations: tuple[Attestation, ...], now_ms: int) -> list[Say]:
+        self._record = self._sealed(attestations)
+        self._wanted = self._contacts_at_first()
+        self._known.silent = set()
+        self.wake_at = now_ms + CONTACT_PAUSE_MS
+        return [self._submit_or_watch(server) for server in self._in_order() if server in self._known.nonces]
+
+    def _contacts_at_first(self) -> int:
+        return 2 * self._quorums.t + 1 if self._wish.contact == "quorum" else 1
+
+    def _submit_or_watch(self, server: PartyId) -> Say:
+        if server in self._known.submitted or self._may_submit_more():
+            self._known.submitted.add(server)
+            return Say(server, Submit(self._record))
+        return Say(server, self._watch())
+
+    def _may_submit_more(self) -> bool:
+        return len(self._known.submitted - self._known.silent) < self._wanted
+
+    def _submit_more(self) -> list[Say]:
+        fresh = [s for s in self._in_order() if s in self._known.nonces and s not in self._known.submitted]
+        return [self._submit_or_watch(server) for server in fresh if self._may_submit_more()]
+
+    def _go_on(self) -> list[Say]:
+        if self.result is not None:
+            return []
+        return self._submit_more() if self._record else self._ask_more()
+
+    def _watch(self) -> Watch:
+        return Watch(self.subject.client, self.subject.rid, self.subject.digest)
+
+    def _in_order(self) -> list[PartyId]:
+        """The servers in an order of this request's own, so that requests spread over them."""
+        parties = [PartyId(party) for party in self._quorums.parties]
+        return sorted(parties, key=lambda party: H("maftia/contact/v1", self.subject.rid, party))

@@ -1,0 +1,126 @@
+"""A client's connection to one server, which it makes again whenever it ends.
+
+Frames that are sent while others are on the way go out together.  What was sent
+before a connection ended may be lost: whoever sent it is told that it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+
+from maftia.core.codec import decode, encode
+from maftia.core.errors import FormatError
+from maftia.core.identifiers import Domain, PartyId
+from maftia.core.limits import CLIENT_FRAME_SIZE_BYTES_MAX, FRAME_SIZE_BYTES_MAX
+from maftia.dca.messages import ClientMessage, ServerMessage, Welcome
+from maftia.net.channel import Channel, ChannelError
+
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MAX_S = 5.0
+"""how long a client waits before it dials a server again: doubling, from first to max"""
+
+Connect = Callable[[], Awaitable[Channel]]
+
+
+class Listener(Protocol):
+    """Who is told what happens on a link."""
+
+    def welcomed(self, server: PartyId, welcome: Welcome) -> None:
+        """The server is connected and has given a nonce (maybe another one)."""
+
+    def lost(self, server: PartyId) -> None:
+        """The connection has ended."""
+
+    def heard(self, server: PartyId, message: ServerMessage) -> None:
+        """A message other than Welcome."""
+
+
+class ServerLink:
+    """The link to one server; `run` keeps it up."""
+
+    def __init__(self, domain: Domain, server: PartyId, connect: Connect, listener: Listener) -> None:
+        self.server = server
+        self.problem = "not connected yet"
+        """why there is no connection, for people"""
+        self.version = ""
+        """what the server runs, as it says"""
+        self._domain = domain
+        self._connect = connect
+        self._listener = listener
+        self._outbox: list[bytes] = []
+        self._is_up = False
+        self._wake = trio.Event()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection."""
+        return self._is_up
+
+    def send(self, message: ClientMessage) -> None:
+        """Send, if there is a connection; frames too large to be taken are not sent."""
+        frame = encode(message)
+        if self._is_up and len(frame) <= CLIENT_FRAME_SIZE_BYTES_MAX:
+            self._outbox.append(frame)
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Connect, and again, until cancelled."""
+        backoff_s = BACKOFF_FIRST_S
+        while True:
+            try:
+                channel = await self._connect()
+            except ChannelError as error:
+                self.problem = str(error)
+            else:
+                if await self._serve(channel):
+                    backoff_s = BACKOFF_FIRST_S
+            await trio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+
+    async def _serve(self, channel: Channel) -> bool:
+        """Talk until the connection ends; whether the server behaved up to its welcome."""
+        was_up = False
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, channel, nursery.cancel_scope)
+                await self._read(channel)
+        except* (ChannelError, FormatError) as errors:
+            self.problem = str(errors.exceptions[0])
+        finally:
+            was_up, self._is_up = self._is_up, False
+            self._outbox.clear()
+            if was_up:
+                self._listener.lost(self.server)
+            with trio.CancelScope(shield=True):
+                await channel.aclose()
+        return was_up
+
+    async def _read(self, channel: Channel) -> None:
+        while True:
+            message: ServerMessage = decode(await channel.receive(), ServerMessage, FRAME_SIZE_BYTES_MAX)
+            if isinstance(message, Welcome):
+                self._on_welcome(message)
+            elif self._is_up:
+                self._listener.heard(self.server, message)
+
+    def _on_welcome(self, welcome: Welcome) -> None:
+        expected = (self._domain.cluster, self._domain.epoch, self.server)
+        if (welcome.cluster, welcome.epoch, welcome.server) != expected:
+            raise FormatError("the server at this address is not the one that the cluster file names")
+        self._is_up, self.problem, self.version = True, "", welcome.version[:64]
+        self._listener.welcomed(self.server, welcome)
+
+    async def _write(self, channel: Channel, scope: trio.CancelScope) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                frames, self._outbox = self._outbox, []
+                if frames:
+                    await channel.send(*frames)
+        except ChannelError as error:
+            self.problem = str(error)
+            scope.cancel()

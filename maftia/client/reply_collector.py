@@ -1,0 +1,224 @@
+"""What a client believes of what servers say, of whom up to t lie.
+
+Source: Castro and Liskov, "Practical Byzantine fault tolerance", OSDI 1999, section
+4.1 (replies); services.md, "Requests", "Retrieve", "Errors".   Bound: n > 3t.
+
+Guarantees: a result is one that an honest server gave; a retrieve's is moreover
+current, no older than the last one that any client believed.  Where every honest
+server answers, there is a result.
+
+Messages: OUTCOME(answer, certificates): t+1 equal answers hold an honest one; 2t+1
+hold an honest majority.  REFUSED(code): t+1 servers on one code, in refusals or
+outcomes, hold an honest one.
+
+Why it works: honest servers' answers are equal, byte for byte, as they come from one
+fold over one order; each stores the answer before it gives it.  n−t ≥ 2t+1 of them
+give it in the end.  A certificate needs no second voice to be genuine, its signature
+took t+1 servers; but an old one of the same key and names is genuine too, so the
+answer that names its serial is believed as any other.  An advance refusal is one
+server's advice from its state of the moment: t+1 on one code hold one honest server
+that means it, and nothing was changed by it.
+
+Deviations: `overloaded` says nothing of the request and something of the server; it
+is believed only once *every* server that the record went to says it.
+
+Caller must: feed it authenticated messages, each with the server whose channel it
+came by.
+
+Limits and cost: the first answer of each server counts (its last refusal), so memory
+is n answers; one signature check for a certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from maftia.core.codec import decode
+from maftia.core.errors import Code, FormatError, Refusal
+from maftia.core.identifiers import PartyId
+from maftia.core.limits import ATTESTATION_AGREEMENT_MS, RECORD_SIZE_BYTES_MAX
+from maftia.core.quorum import Quorums
+from maftia.core.signing import Authenticator
+from maftia.core.x509 import certificate_facts, is_signed_by
+from maftia.dca.evidence import Claim, Subject, attestation_verifies
+from maftia.dca.messages import Outcome, Refused
+from maftia.dca.requests import ISSUE, RETRIEVE, UPDATE, Answer, Attestation, Request
+
+DETAIL_LENGTH_MAX = 500
+"""what a refusing server may have people read"""
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """The outcome of a request that was done."""
+
+    answer: Answer
+    certificates: tuple[bytes, ...]
+    """DER: the new one, or those found"""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuted:
+    """The cluster said no."""
+
+    refusal: Refusal
+    servers: frozenset[PartyId]
+
+
+class Refusals:
+    """Counts servers by the code with which they refuse."""
+
+    def __init__(self, quorums: Quorums) -> None:
+        self._quorums = quorums
+        self._by_server: dict[PartyId, Refusal] = {}
+
+    def add(self, server: PartyId, code: str, detail: str) -> None:
+        """One server's word; its last counts.  A code that does not exist is none."""
+        if code in set(Code):
+            self._by_server[server] = Refusal(Code(code), printable(detail))
+
+    def with_code(self, code: Code) -> frozenset[PartyId]:
+        """Who refuses with this code."""
+        return frozenset(server for server, refusal in self._by_server.items() if refusal.code == code)
+
+    def believed(self, submitted_to: Collection[PartyId] = ()) -> Refuted | None:
+        """The refusal that t+1 servers agree on; for `overloaded`, all of those submitted to."""
+        # upon t+1 REFUSED(code): an honest server means it
+        for refusal in self._by_server.values():
+            servers = self.with_code(refusal.code)
+            is_final = refusal.code != Code.OVERLOADED or servers >= set(submitted_to)
+            if self._quorums.has_honest(servers) and is_final:
+                return Refuted(refusal, servers)
+        return None
+
+
+class AttestationCollector:
+    """Gathers attestations for one request until enough are good for certain.
+
+    Attestations count only if their times are near agreed time, which a client does not
+    know.  `needed` ≥ t+1 whose times agree hold an honest server's, so all of them are
+    near; until there are such, more are gathered.
+    """
+
+    def __init__(self, quorums: Quorums, servers: Authenticator, subject: Subject, claim: Claim, needed: int) -> None:
+        if not quorums.t < needed <= quorums.n - quorums.t:
+            raise ValueError("attestations of t+1 to n-t servers can be asked for")
+        self._quorums = quorums
+        self._servers = servers
+        self._subject = subject
+        self._claim = claim
+        self._needed = needed
+        self._attestations: dict[PartyId, Attestation] = {}
+        self.refusals = Refusals(quorums)
+
+    def add(self, server: PartyId, attestation: Attestation) -> bool:
+        """Take what a server gives; false where it is worth nothing."""
+        claim = Claim(attestation.gatherer, attestation.saw)
+        is_good = (
+            attestation.server == server
+            and claim == self._claim
+            and attestation_verifies(self._servers, self._subject, attestation)
+        )
+        if is_good:
+            self._attestations[server] = attestation
+        return is_good
+
+    @property
+    def count(self) -> int:
+        """How many servers have given a good one."""
+        return len(self._attestations)
+
+    @property
+    def result(self) -> tuple[Attestation, ...] | None:
+        """Enough of them, by server; None where more must be gathered."""
+        # upon k attestations of one time, or of n−t servers: of the latter at most t are of no use
+        by_time = sorted(self._attestations.values(), key=lambda attestation: attestation.time_ms)
+        for first in range(len(by_time) - self._needed + 1):
+            chosen = by_time[first : first + self._needed]
+            if chosen[-1].time_ms - chosen[0].time_ms <= ATTESTATION_AGREEMENT_MS:
+                return _by_server(chosen)
+        if self._quorums.may_proceed(self._attestations.keys()):
+            return _by_server(by_time)
+        return None
+
+
+class ReplyCollector:
+    """Gathers outcomes and refusals of one request until one thing is to be believed."""
+
+    def __init__(self, quorums: Quorums, ca_key: bytes, request: Request, subject: Subject) -> None:
+        self._quorums = quorums
+        self._ca_key = ca_key
+        self._request = request
+        self._subject = subject
+        self._answers: dict[PartyId, bytes] = {}
+        self._certificates: dict[bytes, tuple[bytes, ...]] = {}
+        self.refusals = Refusals(quorums)
+
+    def add_refusal(self, server: PartyId, refused: Refused) -> None:
+        """A server's advice."""
+        self.refusals.add(server, refused.code, refused.detail)
+
+    def add_outcome(self, server: PartyId, outcome: Outcome) -> None:
+        """A server's word on what became of the record; the first of each counts."""
+        if server in self._answers or Subject(outcome.client, outcome.rid, outcome.digest) != self._subject:
+            return
+        try:
+            answer: Answer = decode(outcome.answer, Answer, RECORD_SIZE_BYTES_MAX)
+        except FormatError:
+            return
+        if answer.code:
+            self.refusals.add(server, answer.code, answer.detail)
+        elif answer.kind == self._request.kind:
+            self._answers[server] = outcome.answer
+            self._keep_certificates(answer, outcome)
+
+    def result(self, submitted_to: Collection[PartyId] = ()) -> Believed | Refuted | None:
+        """What is to be believed, once something is."""
+        return self._believed() or self.refusals.believed(submitted_to)
+
+    def _believed(self) -> Believed | None:
+        # upon t+1 equal OUTCOME (retrieve: 2t+1), and certificates that verify: it is so
+        for answer in set(self._answers.values()):
+            servers = {server for server, given in self._answers.items() if given == answer}
+            if self._suffices(servers) and answer in self._certificates:
+                return Believed(decode(answer, Answer, RECORD_SIZE_BYTES_MAX), self._certificates[answer])
+        return None
+
+    def _suffices(self, servers: set[PartyId]) -> bool:
+        if self._request.kind == RETRIEVE:
+            return self._quorums.has_honest_majority(servers)
+        return self._quorums.has_honest(servers)
+
+    def _keep_certificates(self, answer: Answer, outcome: Outcome) -> None:
+        if outcome.answer not in self._certificates and self._are_genuine(answer, outcome.certificates):
+            self._certificates[outcome.answer] = outcome.certificates
+
+    def _are_genuine(self, answer: Answer, certificates: tuple[bytes, ...]) -> bool:
+        if self._request.kind in {ISSUE, UPDATE}:
+            return len(certificates) == 1 and self._is_issued(answer, certificates[0])
+        if self._request.kind == RETRIEVE:
+            pairs = zip(answer.serials, certificates, strict=False)
+            return len(certificates) == len(answer.serials) and all(self._is_of(*pair) for pair in pairs)
+        return not certificates
+
+    def _is_issued(self, answer: Answer, certificate: bytes) -> bool:
+        if not self._is_of(answer.serial, certificate):
+            return False
+        facts = certificate_facts(certificate)
+        return facts.key == self._request.key and facts.names == self._request.names
+
+    def _is_of(self, serial: bytes, certificate: bytes) -> bool:
+        try:
+            return certificate_facts(certificate).serial == serial and is_signed_by(certificate, self._ca_key)
+        except FormatError:
+            return False
+
+
+def printable(text: str) -> str:
+    """A server's words, fit for a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text[:DETAIL_LENGTH_MAX])
+
+
+def _by_server(attestations: Iterable[Attestation]) -> tuple[Attestation, ...]:
+    return tuple(sorted(attestations, key=lambda attestation: attestation.server))

@@ -1,0 +1,412 @@
+"""One server, whole and pure: order, service, signing, checkpoints and clients together.
+
+Source: architecture.md, "The one abstraction"; services.md; protocols.md 3.   Bound: n > 3t.
+
+Guarantees: those of its parts.  Safety of answers is the order's and the fold's; every
+certificate that was entered is completed while n−t servers are honest and connected;
+whoever watches a request is told.
+
+Messages: of peers, one frame each: the order's, SHARE, NEED, DONE, VOTE.  Of clients:
+CONFIRM, SUBMIT, WATCH, STATUS (`dca.messages`).
+
+Why it works: a commit is applied in one step with its index, so recovery goes on where
+the state stands; the journal gives the order all its commits again, and those that the
+state holds are skipped.  A certificate entered and not signed stands in the state, so
+a restarted server opens its signing session again and asks.  Everything that leaves
+stands in the records of the same or an earlier step, or follows from state that the
+driver makes durable before it sends.
+
+Deviations: none.
+
+Caller must: call `recover` once, then `start`, then feed every input; make records and
+the state durable before it sends; run jobs and hand back what they give.
+
+Limits and cost: a frame costs one decoding before it is judged; what peers and clients
+may pile up is bounded by the parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from maftia.abc.commit import Commit, OrderState
+from maftia.abc.messages import OrderMessage
+from maftia.core.codec import decode, encode
+from maftia.core.errors import Code, FormatError, InvariantError, Refusal
+from maftia.core.identifiers import Domain, PartyId
+from maftia.core.limits import (
+    CLIENT_FRAME_SIZE_BYTES_MAX,
+    FRAME_SIZE_BYTES_MAX,
+    NONCE_LIFETIME_MS,
+    RECORD_SIZE_BYTES_MAX,
+)
+from maftia.core.quorum import Quorums
+from maftia.core.signing import Authenticator
+from maftia.core.step import Fault, Now, Step
+from maftia.core.x509 import certificate_facts
+from maftia.dca.evidence import Subject
+from maftia.dca.fold import Effect, ParsedRecord
+from maftia.dca.form import read_request
+from maftia.dca.messages import (
+    ClientMessage,
+    Confirm,
+    Refused,
+    ServerMessage,
+    StatusQuery,
+    StatusReply,
+    Submit,
+    Watch,
+    Welcome,
+)
+from maftia.dca.requests import Record, RecordBody
+from maftia.dca.rid import is_stale
+from maftia.dca.service import Service
+from maftia.replica.checkpoints import Certificate, Checkpoint, CheckpointVotes
+from maftia.replica.messages import Done, Need, Share, SigningMessage, Vote
+from maftia.replica.purposes import CERTIFICATE
+from maftia.replica.sessions import ClientSessions, Reply, Settled
+from maftia.replica.signing import Purpose, Signed, SigningJob, SigningSessions
+
+PeerMessage = OrderMessage | Share | Need | Done | Vote
+STARTING, RECOVERING, CATCHING_UP, SILENT, ACTIVE, STOPPING = (
+    "starting",
+    "recovering",
+    "catching-up",
+    "silent",
+    "active",
+    "stopping",
+)
+_OF_ORDER, _OF_CHECKPOINTS = b"o", b"c"
+"""first byte of a journal record: whose it is"""
+
+
+class Order(Protocol):
+    """Atomic broadcast, as this handler uses it (`maftia.abc.order.AtomicBroadcast`)."""
+
+    @property
+    def wake_at(self) -> int | None:
+        """When `on_timer` is due."""
+
+    @property
+    def round(self) -> int:
+        """The highest round here."""
+
+    @property
+    def may_produce(self) -> bool:
+        """Whether this server may make blocks: recovered, and told what others hold of it."""
+
+    def recover(self, records: Iterable[bytes]) -> Step[OrderMessage, Commit]:
+        """Replay the journal; all its commits come out again."""
+
+    def start(self, now: Now, first_start: bool = False) -> Step[OrderMessage, Commit]:
+        """Begin."""
+
+    def can_accept(self) -> bool:
+        """Whether there is room for one more record."""
+
+    def submit(self, record: bytes, now: Now) -> Step[OrderMessage, Commit]:
+        """Have a record ordered."""
+
+    def handle(self, sender: PartyId, message: OrderMessage, now: Now) -> Step[OrderMessage, Commit]:
+        """A message of a peer."""
+
+    def peer_connected(self, peer: PartyId, now: Now) -> Step[OrderMessage, Commit]:
+        """A link came up."""
+
+    def on_timer(self, now: Now) -> Step[OrderMessage, Commit]:
+        """`wake_at` has come."""
+
+    def checkpoint_certified(self, order_state: OrderState) -> Step[OrderMessage, Commit]:
+        """A checkpoint is certified and journalled."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerConfig:
+    """What a server is made of, beside its order and its service."""
+
+    domain: Domain
+    quorums: Quorums
+    authenticator: Authenticator
+    purposes: Mapping[str, Purpose]
+    """what the threshold keys sign (`replica.purposes`)"""
+    version: str
+    """of the software, for people"""
+    is_first_start: bool = False
+    """this init file never ran before: nothing that it signed can be forgotten"""
+
+
+class ReplicaHandler:
+    """The state machine of one server.  Raises InvariantError, and nothing else, for the impossible."""
+
+    def __init__(self, config: HandlerConfig, order: Order, service: Service) -> None:
+        self._config = config
+        self._me = config.authenticator.me
+        self._order = order
+        self._service = service
+        self._signing = SigningSessions(config.quorums, config.authenticator, config.purposes, self._signature_of)
+        self._votes = CheckpointVotes(config.quorums, config.authenticator)
+        self._sessions = ClientSessions(service.certificate, self._stored_answer)
+        self._connected: set[PartyId] = set()
+        self._state = STARTING
+
+    # --- life
+
+    @property
+    def wake_at(self) -> int | None:
+        """When `on_timer` is due, monotonic ms; None: nothing waits."""
+        return min((at for at in (self._order.wake_at, self._signing.wake_at) if at is not None), default=None)
+
+    @property
+    def state(self) -> str:
+        """What `maftia status` shows."""
+        if self._state != ACTIVE:
+            return self._state
+        return ACTIVE if self._order.may_produce else SILENT
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a signature is still missing here."""
+        return self._signing.is_busy
+
+    def recover(self, records: Iterable[bytes]) -> Step[bytes, Reply]:
+        """Replay the journal.  Raises InvariantError where it is not one."""
+        self._state = RECOVERING
+        of_order: list[bytes] = []
+        for record in records:
+            if record[:1] == _OF_ORDER:
+                of_order.append(record[1:])
+            elif record[:1] == _OF_CHECKPOINTS:
+                self._votes.restore(decode(record[1:], Certificate, len(record)))
+            else:
+                raise InvariantError("the journal holds a record of an unknown kind")
+        step: Step[bytes, Reply] = Step()
+        self._take(self._order.recover(of_order), None, step)
+        return step
+
+    def start(self, now: Now) -> Step[bytes, Reply]:
+        """Begin, after recovery: complete the certificates that still want their signature."""
+        self._state = ACTIVE
+        step: Step[bytes, Reply] = Step()
+        self._take(self._order.start(now, self._config.is_first_start), now, step)
+        if self._votes.newest is not None:
+            self._take(self._order.checkpoint_certified(self._votes.newest.checkpoint.order), now, step)
+        for serial in self._service.unsigned():
+            self._sign(serial, now, step, ask=True)
+        return step
+
+    def stop(self) -> None:
+        """No more requests are taken; what is under way goes on."""
+        self._state = STOPPING
+
+    def on_timer(self, now: Now) -> Step[bytes, Reply]:
+        """`wake_at` has come."""
+        step: Step[bytes, Reply] = Step()
+        self._take(self._order.on_timer(now), now, step)
+        self._take_signing(self._signing.on_timer(now), step)
+        return step
+
+    def job_done(self, reference: Hashable, result: object, now: Now) -> Step[bytes, Reply]:
+        """What a job gave."""
+        if not isinstance(reference, SigningJob):
+            raise InvariantError("a job came back that nobody asked for")
+        step: Step[bytes, Reply] = Step()
+        self._take_signing(self._signing.job_done(reference, result, now), step)
+        return step
+
+    # --- peers
+
+    def peer_connected(self, peer: PartyId, now: Now) -> Step[bytes, Reply]:
+        """What is sent to that peer travels from now on; what was sent before may be lost."""
+        self._connected.add(peer)
+        step: Step[bytes, Reply] = Step()
+        self._take(self._order.peer_connected(peer, now), now, step)
+        self._take_signing(self._signing.peer_connected(peer), step)
+        self._take_votes(self._votes.peer_connected(peer), now, step)
+        return step
+
+    def peer_disconnected(self, peer: PartyId, now: Now) -> Step[bytes, Reply]:  # noqa: ARG002 (the driver's contract)
+        """It does not any more."""
+        self._connected.discard(peer)
+        self._signing.peer_disconnected(peer)
+        return Step()
+
+    def peer_frame(self, sender: PartyId, frame: bytes, now: Now) -> Step[bytes, Reply]:
+        """A message of a peer; bytes that are none are a fault and nothing else."""
+        step: Step[bytes, Reply] = Step()
+        try:
+            message: PeerMessage = decode(frame, PeerMessage, FRAME_SIZE_BYTES_MAX)
+        except FormatError:
+            step.faults.append(Fault(sender, "peer-frame", frame[:64]))
+            return step
+        if isinstance(message, Share | Need | Done):
+            self._take_signing(self._signing.handle(sender, message, now), step)
+        elif isinstance(message, Vote):
+            self._take_votes(self._votes.handle(sender, message), now, step)
+        else:
+            self._take(self._order.handle(sender, message, now), now, step)
+        return step
+
+    # --- clients
+
+    def client_opened(self, session: int, unique: bytes, now: Now) -> Step[bytes, Reply]:
+        """A client has connected; `unique` are fresh random bytes."""
+        self._sessions.opened(session)
+        return self._tell(session, self._welcome(session, unique, now))
+
+    def client_closed(self, session: int) -> Step[bytes, Reply]:
+        """It has gone.  What it asked for takes its course."""
+        self._sessions.closed(session)
+        return Step()
+
+    def client_frame(self, session: int, frame: bytes, now: Now) -> Step[bytes, Reply]:
+        """A message of a client; bytes that are none end the connection that they came on."""
+        if not self._sessions.is_open(session):
+            return Step()
+        try:
+            message: ClientMessage = decode(frame, ClientMessage, CLIENT_FRAME_SIZE_BYTES_MAX)
+        except FormatError as error:
+            self._sessions.closed(session)
+            refused = Refused(b"", Code.MALFORMED, str(error))
+            return Step(outputs=[Reply(session, encode(refused), close=True)])
+        if isinstance(message, StatusQuery):
+            return self._tell(session, self._status())
+        if isinstance(message, Confirm):
+            return self._on_confirm(session, message, now)
+        if isinstance(message, Watch):
+            return self._watch(session, Subject(message.client, message.rid, message.digest))
+        return self._on_submit(session, message, now)
+
+    def _on_confirm(self, session: int, confirm: Confirm, now: Now) -> Step[bytes, Reply]:
+        # upon CONFIRM: attested or refused; a nonce past its life is replaced, in its youth kept
+        age_ms = self._sessions.nonce_age_ms(session, now.monotonic_ms)
+        step: Step[bytes, Reply] = Step()
+        if age_ms > NONCE_LIFETIME_MS // 2:
+            step = self._tell(session, self._welcome(session, confirm.nonce, now))
+        if age_ms <= NONCE_LIFETIME_MS:
+            step.extend(self._tell(session, self._service.attest(confirm, now.utc_ms)))
+        return step
+
+    def _on_submit(self, session: int, submit: Submit, now: Now) -> Step[bytes, Reply]:
+        # upon SUBMIT of a record that its client signed: watched, and ordered unless it was
+        parsed = self._service.check_record(submit.record)
+        if isinstance(parsed, Refusal):
+            return self._refuse(session, _rid_of(submit.record), parsed)
+        refusal = self._reason_against(parsed, session, now)
+        if refusal is not None:
+            return self._refuse(session, parsed.subject.rid, refusal)
+        step = self._watch(session, parsed.subject)
+        if self._sessions.settled(parsed.subject) is None:
+            self._take(self._order.submit(submit.record, now), now, step)
+        return step
+
+    def _reason_against(self, parsed: ParsedRecord, session: int, now: Now) -> Refusal | None:
+        subject = parsed.subject
+        known = self._service.stored_answer(subject.client, subject.rid)
+        if known is not None and known.digest != subject.digest:
+            return Refusal(Code.DUPLICATE_REQUEST, "another request has this id")
+        if self._sessions.settled(subject) is not None:
+            return None
+        if is_stale(subject.rid, now.utc_ms):
+            return Refusal(Code.STALE_REQUEST, "the request id is not of this day: is the clock right?")
+        if self._state != ACTIVE or not self._order.can_accept():
+            return Refusal(Code.OVERLOADED, "this server takes no more requests at the moment")
+        if not self._sessions.can_watch(session, subject):
+            return Refusal(Code.OVERLOADED, "too many requests are under way on this connection")
+        return None
+
+    def _watch(self, session: int, subject: Subject) -> Step[bytes, Reply]:
+        # upon WATCH: the outcome, now or when there is one
+        if not self._sessions.can_watch(session, subject):
+            return self._refuse(
+                session, subject.rid, Refusal(Code.OVERLOADED, "too many requests are under way on this connection")
+            )
+        return Step(outputs=self._sessions.watch(session, subject))
+
+    def _welcome(self, session: int, unique: bytes, now: Now) -> Welcome:
+        self._sessions.nonce_made(session, now.monotonic_ms)
+        nonce = self._service.welcome_nonce(now.utc_ms, unique)
+        domain = self._config.domain
+        return Welcome(self._config.version, domain.cluster, domain.epoch, self._me, nonce)
+
+    def _status(self) -> StatusReply:
+        return StatusReply(
+            server=self._me,
+            state=self.state,
+            version=self._config.version,
+            round=self._order.round,
+            commit=self._service.commit_index,
+            state_digest=self._service.state_digest(),
+            log_size=0,
+            peers=tuple(sorted(self._connected)),
+        )
+
+    def _refuse(self, session: int, rid: bytes, refusal: Refusal) -> Step[bytes, Reply]:
+        return self._tell(session, Refused(rid, refusal.code, refusal.detail))
+
+    def _tell(self, session: int, message: ServerMessage) -> Step[bytes, Reply]:
+        return Step(outputs=[Reply(session, encode(message))])
+
+    # --- what the parts put out
+
+    def _take(self, child: Step[OrderMessage, Commit], now: Now | None, step: Step[bytes, Reply]) -> None:
+        for commit in step.absorb(child, encode, lambda record: _OF_ORDER + record):
+            self._on_commit(commit, now, step)
+
+    def _on_commit(self, commit: Commit, now: Now | None, step: Step[bytes, Reply]) -> None:
+        # upon a commit not yet applied: apply it, sign what it entered, answer, vote where a checkpoint is due
+        if commit.index <= self._service.commit_index:
+            return
+        for effect in self._service.apply_commit(commit):
+            self._on_effect(effect, now, step)
+        if commit.order_state is not None:
+            checkpoint = Checkpoint(commit.order_state, self._service.state_digest())
+            self._take_votes(self._votes.reached(checkpoint), now, step)
+
+    def _on_effect(self, effect: Effect, now: Now | None, step: Step[bytes, Reply]) -> None:
+        step.faults += effect.faults
+        if now is not None:  # in recovery `start` opens what is missing
+            for serial in effect.to_sign:
+                self._sign(serial, now, step)
+        subject = Subject(effect.client, effect.rid, effect.digest)
+        step.outputs += self._sessions.outcome(Settled(subject, encode(effect.answer)))
+
+    def _sign(self, serial: bytes, now: Now, step: Step[bytes, Reply], *, ask: bool = False) -> None:
+        tbs = self._service.tbs(serial)
+        if tbs is None:
+            raise InvariantError(f"certificate {serial.hex()} was entered and is not there")
+        self._take_signing(self._signing.open(CERTIFICATE, serial, tbs, now, ask=ask), step)
+
+    def _take_signing(self, child: Step[SigningMessage, Signed], step: Step[bytes, Reply]) -> None:
+        for signed in step.absorb(child, encode):
+            # upon a signature: keep it, and tell who waited for the certificate
+            self._service.complete(signed.reference, signed.signature)
+            step.outputs += self._sessions.completed(signed.reference)
+
+    def _take_votes(self, child: Step[Vote, Certificate], now: Now | None, step: Step[bytes, Reply]) -> None:
+        for certificate in step.absorb(child, encode):
+            # upon a certified checkpoint: journal it, then S may move
+            step.records.append(_OF_CHECKPOINTS + encode(certificate))
+            if now is not None:  # in recovery no vote of another server is here to certify with
+                self._take(self._order.checkpoint_certified(certificate.checkpoint.order), now, step)
+
+    # --- what the parts ask
+
+    def _signature_of(self, purpose: str, reference: bytes) -> bytes | None:
+        certificate = self._service.certificate(reference) if purpose == CERTIFICATE else None
+        return None if certificate is None else certificate_facts(certificate).signature
+
+    def _stored_answer(self, subject: Subject) -> bytes | None:
+        entry = self._service.stored_answer(subject.client, subject.rid)
+        return entry.answer if entry is not None and entry.digest == subject.digest else None
+
+
+def _rid_of(record: bytes) -> bytes:
+    """The rid of a refused record, so that its client knows what was refused; empty if it holds none."""
+    try:
+        outer: Record = decode(record, Record, RECORD_SIZE_BYTES_MAX)
+        body: RecordBody = decode(outer.body, RecordBody, RECORD_SIZE_BYTES_MAX)
+        return read_request(body.request).rid
+    except FormatError:
+        return b""

@@ -1,0 +1,175 @@
+"""The clients that are connected, what each waits for, and what to tell them.
+
+Source: services.md, "Exactly once", "Signing".
+
+Guarantees: whoever watches a request is told its outcome once it is complete: the
+answer, and every certificate that goes with it.  An outcome that was given before is
+given again, to whomever asks, as long as the service or this memory holds it.
+
+Limits and cost: WATCHES_PER_SESSION_MAX requests a session; the last
+RECENT_OUTCOMES_MAX outcomes, which serve who asks for a retrieve a moment late; what
+waits for a signature is kept only while somebody watches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from maftia.core.codec import decode, encode
+from maftia.core.limits import RECENT_OUTCOMES_MAX, WATCHES_PER_SESSION_MAX
+from maftia.dca.evidence import Subject
+from maftia.dca.fold import needs_of
+from maftia.dca.messages import Outcome, ServerMessage
+from maftia.dca.requests import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A frame for one client; with `close`, the last one."""
+
+    session: int
+    frame: bytes
+    close: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What the order made of a request."""
+
+    subject: Subject
+    answer: bytes
+    """encoded `Answer`"""
+
+    @property
+    def needs(self) -> tuple[bytes, ...]:
+        """Serials of the certificates that go with it."""
+        return needs_of(decode(self.answer, Answer, len(self.answer)))
+
+
+class ClientSessions:
+    """Sessions, their watches, and outcomes that wait for signatures."""
+
+    def __init__(
+        self,
+        certificate: Callable[[bytes], bytes | None],
+        stored: Callable[[Subject], bytes | None],
+    ) -> None:
+        """`certificate` finds finished ones by serial, `stored` the encoded answer of a request in the state."""
+        self._certificate = certificate
+        self._stored = stored
+        self._watches: dict[int, set[Subject]] = {}
+        self._watchers: dict[Subject, set[int]] = {}
+        self._nonce_made_ms: dict[int, int] = {}
+        self._recent: dict[Subject, Settled] = {}
+        self._unfinished: dict[bytes, dict[Subject, Settled]] = {}
+        """by a serial whose certificate is not here yet"""
+
+    # --- sessions
+
+    def opened(self, session: int) -> None:
+        """A client has connected."""
+        self._watches[session] = set()
+
+    def closed(self, session: int) -> None:
+        """It has gone: what it watched goes on without it."""
+        for subject in self._watches.pop(session, set()):
+            self._unwatch(session, subject)
+        self._nonce_made_ms.pop(session, None)
+
+    def is_open(self, session: int) -> bool:
+        """Whether this client is still connected."""
+        return session in self._watches
+
+    def nonce_made(self, session: int, monotonic_ms: int) -> None:
+        """The client was given a nonce at this time."""
+        self._nonce_made_ms[session] = monotonic_ms
+
+    def nonce_age_ms(self, session: int, monotonic_ms: int) -> int:
+        """How old the client's nonce is."""
+        return monotonic_ms - self._nonce_made_ms[session]
+
+    # --- watches
+
+    def can_watch(self, session: int, subject: Subject) -> bool:
+        """Whether the session may wait for one more request."""
+        watched = self._watches[session]
+        return subject in watched or len(watched) < WATCHES_PER_SESSION_MAX
+
+    def watch(self, session: int, subject: Subject) -> list[Reply]:
+        """Wait for the outcome of a request; told at once if it is complete."""
+        settled = self.settled(subject)
+        if settled is not None and (frame := self._frame(settled)) is not None:
+            return [Reply(session, frame)]
+        self._watches[session].add(subject)
+        self._watchers.setdefault(subject, set()).add(session)
+        if settled is not None:
+            self._wait(settled)
+        return []
+
+    def settled(self, subject: Subject) -> Settled | None:
+        """The outcome of a request, as far as it is remembered here."""
+        recent = self._recent.get(subject)
+        if recent is not None:
+            return recent
+        answer = self._stored(subject)
+        return None if answer is None else Settled(subject, answer)
+
+    # --- outcomes
+
+    def outcome(self, settled: Settled) -> list[Reply]:
+        """The order has settled a request."""
+        # upon an effect: told to its watchers, once every certificate that it needs is finished
+        self._remember(settled)
+        if settled.subject not in self._watchers:
+            return []
+        return self._tell(settled)
+
+    def completed(self, serial: bytes) -> list[Reply]:
+        """A certificate is finished: so may be the outcomes that wait for it."""
+        # upon a certificate: whoever waited for it alone is told
+        waiting = self._unfinished.pop(serial, {})
+        return [reply for settled in waiting.values() for reply in self._tell(settled)]
+
+    # --- within
+
+    def _tell(self, settled: Settled) -> list[Reply]:
+        frame = self._frame(settled)
+        if frame is None:
+            self._wait(settled)
+            return []
+        told = sorted(self._watchers.get(settled.subject, ()))
+        for session in told:
+            self._watches[session].discard(settled.subject)
+        self._watchers.pop(settled.subject, None)
+        return [Reply(session, frame) for session in told]
+
+    def _frame(self, settled: Settled) -> bytes | None:
+        certificates = [self._certificate(serial) for serial in settled.needs]
+        found = tuple(certificate for certificate in certificates if certificate is not None)
+        if len(found) < len(certificates):
+            return None
+        subject = settled.subject
+        message: ServerMessage = Outcome(subject.client, subject.rid, subject.digest, settled.answer, found)
+        return encode(message)
+
+    def _wait(self, settled: Settled) -> None:
+        if settled.subject not in self._watchers:
+            return
+        missing = next(serial for serial in settled.needs if self._certificate(serial) is None)
+        self._unfinished.setdefault(missing, {})[settled.subject] = settled
+
+    def _unwatch(self, session: int, subject: Subject) -> None:
+        watchers = self._watchers.get(subject, set())
+        watchers.discard(session)
+        if watchers:
+            return
+        self._watchers.pop(subject, None)
+        for waiting in self._unfinished.values():
+            waiting.pop(subject, None)
+
+    def _remember(self, settled: Settled) -> None:
+        self._recent.pop(settled.subject, None)
+        self._recent[settled.subject] = settled
+        if len(self._recent) > RECENT_OUTCOMES_MAX:
+            del self._recent[next(iter(self._recent))]

@@ -1,0 +1,433 @@
+"""The driver on memory streams and a clock that jumps: durable before visible, and nobody harms another."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from maftia.core.identifiers import PartyId
+from maftia.core.limits import CLIENT_OUTBOX_BYTES_MAX, PEER_INBOX_BYTES_MAX
+from maftia.core.step import Fault, Job, Step
+from maftia.net.channel import ChannelError
+from maftia.net.framing import encode_frame
+from maftia.replica import driver as driver_module
+from maftia.replica.driver import TURN_CLIENT_FRAMES_MAX
+from tests.replica.fake_driver import Reply, World
+
+pytestmark = pytest.mark.trio
+
+
+@pytest.fixture
+async def world(autojump_clock: MockClock, nursery: trio.Nursery) -> World:
+    world = World()
+    await world.driver.recover()
+    await nursery.start(world.driver.run)
+    await wait_all_tasks_blocked()
+    return world
+
+
+def says(message: bytes, to: int | None = None, records: tuple[bytes, ...] = ()) -> Step:
+    step: Step = Step(records=list(records))
+    step.send(None if to is None else PartyId(to), message)
+    return step
+
+
+async def test_recovery_gets_the_journal_and_then_the_start(autojump_clock: MockClock) -> None:
+    world = World()
+    world.journal.durable = [b"old"]
+    world.handler.on["start"] = lambda: Step(records=[b"new"])
+    await world.driver.recover()
+    assert world.handler.calls == [("recover", [b"old"]), ("start",)]
+    assert world.journal.durable == [b"old", b"new"]
+
+
+async def test_a_message_to_all_goes_to_every_peer_and_one_to_one_only_there(
+    world: World, nursery: trio.Nursery
+) -> None:
+    world.handler.on["peer_frame"] = lambda sender, frame: says(frame, None if frame == b"all" else sender)
+    peer = world.peer(nursery, 2)
+    await peer.send(b"all", b"you")
+    assert [await world.links[2].receive() for _ in range(2)] == [b"all", b"you"]
+    assert [await world.links[other].receive() for other in (1, 3)] == [b"all", b"all"]
+    assert world.handler.named("peer_frame") == [(2, b"all"), (2, b"you")]
+
+
+async def test_nothing_leaves_before_its_records_are_durable(world: World, nursery: trio.Nursery) -> None:
+    world.handler.on["client_frame"] = lambda session, frame: Step(
+        outputs=[Reply(session, b"ack")], records=[frame], messages=says(b"m").messages
+    )
+    world.journal.sync = lambda: pytest.fail("late") if not world.journal.pending else _sync(world)
+    client = world.client(nursery)
+    await client.send(b"record")
+    assert await client.receive() == b"ack"
+    assert world.journal.durable == [b"record"]
+    assert await world.links[1].receive() == b"m"
+
+
+def _sync(world: World) -> None:
+    """At the moment of the fsync nothing of the turn may be on its way."""
+    assert all(peer.link.is_flushed for peer in world.driver._peers.values())
+    assert all(session.outbox.is_empty for session in world.driver._sessions.values())
+    world.journal.durable += world.journal.pending
+    world.journal.pending = []
+    world.journal.sync = lambda: None
+
+
+async def test_one_sync_serves_all_of_a_turn(world: World, nursery: trio.Nursery) -> None:
+    world.handler.on["peer_frame"] = lambda sender, frame: Step(records=[frame])
+    peer = world.peer(nursery, 1)
+    await peer.send(*[b"%d" % number for number in range(20)])
+    await wait_all_tasks_blocked()
+    syncs = [event for event in world.events if isinstance(event, tuple)]
+    assert [record for _, records in syncs for record in records] == [b"%d" % number for number in range(20)]
+    assert len(syncs) < 20
+
+
+async def test_the_state_is_durable_before_a_reply(world: World, nursery: trio.Nursery) -> None:
+    def apply(session: int, frame: bytes) -> Step:
+        world.state.append([frame])
+        return Step(outputs=[Reply(session, b"done")])
+
+    world.handler.on["client_frame"] = apply
+    client = world.client(nursery)
+    await client.send(b"change")
+    assert await client.receive() == b"done"
+    assert world.state.durable == [b"change"]
+
+
+async def test_a_disk_that_fails_stops_everything_before_anything_leaves(autojump_clock: MockClock) -> None:
+    world = World()
+    world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, b"ack")], records=[frame])
+    with pytest.RaisesGroup(OSError, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(world.driver.run)
+            client = world.client(nursery)
+            world.journal.fails = True
+            await client.send(b"x")
+            with pytest.raises(ChannelError):
+                await client.receive()
+
+
+async def test_a_handler_that_raises_stops_everything_before_anything_of_that_turn_leaves(
+    autojump_clock: MockClock,
+) -> None:
+    world = World()
+
+    def fail(session: int, frame: bytes) -> Step:
+        if frame == b"bad":
+            raise AssertionError("impossible")
+        return Step(outputs=[Reply(session, b"ack")], records=[frame])
+
+    world.handler.on["client_frame"] = fail
+    with pytest.RaisesGroup(AssertionError, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(world.driver.run)
+            client = world.client(nursery)
+            await wait_all_tasks_blocked()
+            await client.send(b"good", b"bad")
+    assert world.journal.durable + world.journal.pending in ([], [b"good"])
+
+
+async def test_a_slow_disk_is_waited_for_in_a_thread(
+    world: World, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    sync = world.journal.sync
+    world.journal.sync = lambda: (threads.append(threading.current_thread()), sync())[1]
+    monkeypatch.setattr(driver_module, "INLINE_SYNC_MAX_S", -1.0)
+    world.handler.on["peer_frame"] = lambda sender, frame: says(b"m", records=(frame,))
+    peer = world.peer(nursery, 1)
+    for number in range(3):
+        await peer.send(b"%d" % number)
+        assert await world.links[1].receive() == b"m"
+    assert threads[0] is threading.main_thread()
+    assert threads[-1] is not threading.main_thread()
+    assert world.journal.durable == [b"0", b"1", b"2"]
+
+
+# --- links
+
+
+async def test_the_handler_hears_of_links(world: World) -> None:
+    assert sorted(world.handler.named("peer_connected")) == [(1,), (2,), (3,)]
+    await world.links[2].aclose()
+    await trio.sleep(0.01)
+    assert world.handler.named("peer_disconnected") == [(2,)]
+    await trio.sleep(10)
+    assert world.handler.named("peer_connected")[3:] == [(2,)]
+
+
+async def test_a_peer_that_dials_in_again_may_have_lost_what_we_heard(world: World, nursery: trio.Nursery) -> None:
+    world.handler.calls.clear()
+    world.peer(nursery, 2)
+    await wait_all_tasks_blocked()
+    assert world.handler.calls == [("peer_connected", 2)]
+
+
+async def test_dialling_in_makes_us_dial_at_once(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    world = World()
+    world.reachable = False
+    await nursery.start(world.driver.run)
+    await trio.sleep(60)
+    world.reachable = True
+    began = trio.current_time()
+    world.peer(nursery, 1)
+    await wait_all_tasks_blocked()
+    assert world.handler.named("peer_connected") == [(1,)]
+    assert trio.current_time() == began
+    assert world.handler.named("peer_disconnected") == []
+
+
+async def test_a_peer_that_floods_waits_while_others_are_served(world: World, nursery: trio.Nursery) -> None:
+    flood, quiet = world.peer(nursery, 1), world.peer(nursery, 2)
+    frame = encode_frame(b"x")
+    await flood.send_encoded(frame * 5000)
+    await quiet.send(b"hello")
+    await wait_all_tasks_blocked()
+    order = [sender for sender, _ in world.handler.named("peer_frame")]
+    assert order.index(2) < 1000
+    assert order.count(1) == 5000
+
+
+async def test_what_waits_of_a_peer_is_bounded(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    world = World()
+    flood = world.peer(nursery, 1)
+    frame = bytes(1024 * 1024)
+    for _ in range(12):
+        await flood.send(frame)
+    await wait_all_tasks_blocked()
+    waiting = world.driver._peers[PartyId(1)]._frames
+    assert waiting._size_bytes <= PEER_INBOX_BYTES_MAX
+    await nursery.start(world.driver.run)
+    await wait_all_tasks_blocked()
+    assert len(world.handler.named("peer_frame")) == 12
+
+
+# --- clients
+
+
+async def test_a_session_has_a_beginning_its_frames_and_one_end(world: World, nursery: trio.Nursery) -> None:
+    world.handler.on["client_opened"] = lambda session, unique: Step(outputs=[Reply(session, b"welcome")])
+    client = world.client(nursery)
+    assert await client.receive() == b"welcome"
+    await client.send(b"one", b"two")
+    await client.aclose()
+    await wait_all_tasks_blocked()
+    assert [call for call in world.handler.calls if call[0].startswith("client")] == [
+        ("client_opened", 1, bytes(32)),
+        ("client_frame", 1, b"one"),
+        ("client_frame", 1, b"two"),
+        ("client_closed", 1),
+    ]
+    assert not world.driver._sessions
+
+
+async def test_replies_go_to_their_session_and_those_to_nobody_are_dropped(world: World, nursery: trio.Nursery) -> None:
+    world.handler.on["client_frame"] = lambda session, frame: Step(
+        outputs=[Reply(session, b"to %d" % session), Reply(77, b"to nobody")]
+    )
+    clients = [world.client(nursery) for _ in range(3)]
+    for client in clients:
+        await client.send(b"x")
+    assert sorted([await client.receive() for client in clients]) == [b"to 1", b"to 2", b"to 3"]
+
+
+async def test_a_reply_may_end_the_session_after_it_was_sent(world: World, nursery: trio.Nursery) -> None:
+    world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, b"bye", close=True)])
+    client = world.client(nursery)
+    await client.send(b"x", b"y", b"z")
+    assert await client.receive() == b"bye"
+    with pytest.raises(ChannelError):
+        await client.receive()
+    await wait_all_tasks_blocked()
+    assert world.handler.named("client_frame") == [(1, b"x")]
+    assert world.handler.named("client_closed") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "hostile", [b"\0\0\0\0", b"\xff\xff\xff\xff", encode_frame(bytes(64 * 1024 + 1)), b"\0\0\0\x05cut"]
+)
+async def test_a_hostile_frame_costs_its_sender_the_connection_and_nobody_anything(
+    world: World, nursery: trio.Nursery, hostile: bytes
+) -> None:
+    world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, frame)])
+    bad, good = world.client(nursery), world.client(nursery)
+    await bad.send_encoded(hostile)
+    await bad.stream.send_eof()
+    with pytest.raises(ChannelError):
+        await bad.receive()
+    await good.send(b"hello")
+    assert await good.receive() == b"hello"
+    assert world.handler.named("client_frame") == [(2, b"hello")]
+    assert len(world.handler.named("client_closed")) == 1
+
+
+async def test_a_slow_frame_is_cut_and_holds_nobody_up(world: World, nursery: trio.Nursery) -> None:
+    world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, frame)])
+    slow, good = world.client(nursery), world.client(nursery)
+    await slow.send_encoded(b"\0\0\0")
+    await good.send(b"hello")
+    assert await good.receive() == b"hello"
+    began = trio.current_time()
+    with pytest.raises(ChannelError):
+        await slow.receive()
+    assert trio.current_time() - began == 20
+    assert world.handler.named("client_closed") == [(1,)]
+
+
+async def test_a_client_that_does_not_read_is_cut(world: World, nursery: trio.Nursery) -> None:
+    world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, bytes(100_000))] * 3)
+    deaf, good = world.client(nursery), world.client(nursery)
+    deaf.stream.receive_stream  # noqa: B018 (it exists and nobody reads from it)
+    session = None
+    stuck = trio.Event()
+    await wait_all_tasks_blocked()
+    session = world.driver._sessions[1]
+    assert session is not None
+
+    async def never(data: bytes) -> None:
+        await stuck.wait()
+
+    _channel_of(world, nursery)
+    for _ in range(6):
+        await deaf.send(b"x")
+    await good.send(b"x")
+    assert len(await good.receive()) == 100_000
+
+
+def _channel_of(world: World, nursery: trio.Nursery) -> None:
+    """Placeholder."""
+
+
+async def test_a_client_that_floods_does_not_delay_peers(world: World, nursery: trio.Nursery) -> None:
+    flood, peer = world.client(nursery), world.peer(nursery, 1)
+    await flood.send_encoded(encode_frame(b"x") * 2000)
+    await peer.send(b"hello")
+    await wait_all_tasks_blocked()
+    names = [call[0] for call in world.handler.calls]
+    before = names[: names.index("peer_frame")]
+    assert before.count("client_frame") <= 2 * TURN_CLIENT_FRAMES_MAX
+    assert names.count("client_frame") == 2000
+
+
+async def test_a_client_that_is_cut_is_not_served_further(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    world = World()
+    with trio.CancelScope() as admission:
+        async with trio.open_nursery() as clients:
+            client = world.client(clients)
+            await client.send(b"x")
+            await wait_all_tasks_blocked()
+            admission.cancel()
+    await nursery.start(world.driver.run)
+    await wait_all_tasks_blocked()
+    assert world.handler.named("client_opened") == world.handler.named("client_closed") == []
+    assert world.handler.named("client_frame") == []
+
+
+async def test_an_opened_client_that_is_cut_is_closed(world: World, nursery: trio.Nursery) -> None:
+    with trio.CancelScope() as admission:
+        async with trio.open_nursery() as clients:
+            world.client(clients)
+            await wait_all_tasks_blocked()
+            admission.cancel()
+    await wait_all_tasks_blocked()
+    assert len(world.handler.named("client_opened")) == 1
+    assert world.handler.named("client_closed") == [(1,)]
+
+
+# --- jobs, timer, faults
+
+
+async def test_jobs_run_in_threads_and_their_results_come_back(world: World, nursery: trio.Nursery) -> None:
+    def work(number: int) -> Job:
+        return Job(number, lambda: (number * number, threading.current_thread() is threading.main_thread()))
+
+    world.handler.on["peer_frame"] = lambda sender, frame: Step(jobs=[work(number) for number in range(20)])
+    world.handler.on["job_done"] = lambda reference, result: says(b"%d" % reference)
+    peer = world.peer(nursery, 1)
+    await peer.send(b"go")
+    done = sorted([int(await world.links[1].receive()) for _ in range(20)])
+    assert done == list(range(20))
+    assert sorted(world.handler.named("job_done")) == [(number, (number * number, False)) for number in range(20)]
+
+
+async def test_a_job_that_raises_is_our_bug_and_stops_the_server(autojump_clock: MockClock) -> None:
+    world = World()
+    world.handler.on["peer_frame"] = lambda sender, frame: Step(jobs=[Job("bad", lambda: 1 // 0)])
+    with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(world.driver.run)
+            await world.peer(nursery, 1).send(b"go")
+
+
+async def test_the_timer_is_called_when_due_and_not_before(world: World) -> None:
+    def again(now_ms: int) -> Step:
+        world.handler.wake_at = now_ms + 250 if now_ms < 1000 else None
+        return Step()
+
+    world.handler.on["on_timer"] = again
+    world.handler.wake_at = 250
+    world.driver._bell.ring()
+    await trio.sleep(5)
+    assert world.handler.named("on_timer") == [(250,), (500,), (750,), (1000,)]
+
+
+async def test_an_idle_server_does_nothing(world: World) -> None:
+    world.handler.calls.clear()
+    await trio.sleep(3600)
+    assert world.handler.calls == []
+
+
+async def test_faults_are_logged_with_who_and_how(world: World, nursery: trio.Nursery) -> None:
+    world.handler.on["peer_frame"] = lambda sender, frame: Step(faults=[Fault(sender, "malformed", frame)])
+    await world.peer(nursery, 2).send(b"\xff\xfe")
+    await wait_all_tasks_blocked()
+    faults = [entry for entry in world.logged if entry["event"] == "fault"]
+    assert faults == [{"level": "warning", "event": "fault", "party": 2, "kind": "malformed", "evidence": "fffe"}]
+
+
+# --- stopping
+
+
+async def test_a_clean_stop_sends_what_was_promised_and_serves_nobody_more(autojump_clock: MockClock) -> None:
+    world = World()
+    world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, b"ack")], records=[frame])
+    async with trio.open_nursery() as nursery:
+        driver = world.driver
+        ended = trio.Event()
+
+        async def run(task_status: trio.TaskStatus[None]) -> None:
+            await driver.run(task_status=task_status)
+            ended.set()
+
+        await nursery.start(run)
+        client = world.client(nursery)
+        await client.send(b"x")
+        assert await client.receive() == b"ack"
+        driver.stop()
+        await ended.wait()
+        late = world.client(nursery)
+        await late.send(b"late")
+        await wait_all_tasks_blocked()
+        assert len(world.handler.named("client_opened")) == 1
+        nursery.cancel_scope.cancel()
+    assert world.journal.durable == [b"x"]
+
+
+async def test_a_clean_stop_does_not_wait_for_who_does_not_read(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    world = World()
+    await nursery.start(world.driver.run)
+    await wait_all_tasks_blocked()
+    session_client = world.client(nursery)
+    await session_client.send(b"x")
+    await wait_all_tasks_blocked()
+    world.driver._sessions[1].outbox.put(bytes(CLIENT_OUTBOX_BYTES_MAX))
+    began = trio.current_time()
+    world.driver.stop()
+    await trio.sleep(3)
+    assert trio.current_time() - began == 3
