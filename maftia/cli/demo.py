@@ -75,7 +75,7 @@ class Demo:
 
     def _deal_and_start(self) -> ClusterFile:
         self._title("Deal", "One key, n = 4 shares; any t+1 = 2 servers can sign, t = 1 may be corrupted. Dealt once.")
-        hosts = [argument for port in _free_ports(4) for argument in ("--host", f"{LOOPBACK}:{port}")]
+        hosts = [argument for port in free_ports(4) for argument in ("--host", f"{LOOPBACK}:{port}")]
         deal = ["deal", "--out", "ca", "--bits", self.bits, "--no-passphrase", "--organization", "MAFTIA demo"]
         self._run("dealer", "dealt", [*deal, *hosts], shown=[*deal, "--host", f"{LOOPBACK}:…", "…"])
         self._title("Start", "Four processes, each with its own init file, journal and store; TLS 1.3 between them.")
@@ -214,7 +214,7 @@ def _is_equal(cluster: ClusterFile, away: int | None = None) -> bool:
     return None not in replies and len(states) == 1
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that are free now; they are taken again at once."""
     sockets = [socket.socket() for _ in range(count)]
     try:
