@@ -161,7 +161,7 @@ class Client:
         self._deployment = Deployment(cluster.quorums, servers, ca_key)
         self._nonces: dict[PartyId, bytes] = {}
         self._running: dict[bytes, _Running] = {}
-        self._statuses: dict[PartyId, list[_Awaited]] = {party: [] for party in connects}
+        self._awaited: dict[PartyId, list[_Awaited]] = {party: [] for party in connects}
         self.links = {party: ServerLink(cluster.domain, party, dial, self) for party, dial in connects.items()}
 
     # --- requests
@@ -249,17 +249,16 @@ class Client:
         return tuple(Certificate(der, certificate_facts(der)) for der in believed.certificates)
 
     async def status(self, *, timeout_s: float = TIMEOUT_S) -> tuple[ServerStatus, ...]:
-        """What each server says of itself; those that say nothing in time are not reachable."""
+        """What each server says of itself; those that cannot be reached, or say nothing in time, have no reply."""
         awaited = {server: _Awaited() for server in self.links}
         for server, one in awaited.items():
-            self._statuses[server].append(one)
+            self._awaited[server].append(one)
             self.links[server].send(StatusQuery())
         with trio.move_on_after(timeout_s):
             for one in awaited.values():
                 await one.event.wait()
         for server, one in awaited.items():
-            if one in self._statuses[server]:
-                self._statuses[server].remove(one)
+            self._awaited[server] = [other for other in self._awaited[server] if other is not one]
         return tuple(self._status_of(server, one.reply) for server, one in awaited.items())
 
     def new_rid(self) -> bytes:
@@ -274,21 +273,20 @@ class Client:
         self._nonces[server] = welcome.nonce
         for running in self._running.values():
             self._say(running.conversation.welcomed(server, welcome.nonce))
-        if is_new and self._statuses[server]:
+        if is_new and self._awaited[server]:
             self.links[server].send(StatusQuery())
 
     def lost(self, server: PartyId) -> None:
-        """A link is down."""
+        """A link is down, or did not come up."""
         self._nonces.pop(server, None)
+        self._answer_status(server, None)
         for running in self._running.values():
             self._say(running.conversation.lost(server))
 
     def heard(self, server: PartyId, message: ServerMessage) -> None:
         """A server speaks."""
         if isinstance(message, StatusReply):
-            waiting, self._statuses[server] = self._statuses[server], []
-            for one in waiting:
-                one.answer(message)
+            self._answer_status(server, message)
         elif isinstance(message, Attested | Refused | Outcome) and message.rid in self._running:
             running = self._running[message.rid]
             self._say(running.conversation.heard(server, message, _now_ms()))
@@ -349,6 +347,11 @@ class Client:
         certificate = Certificate(believed.certificates[0], certificate_facts(believed.certificates[0]))
         return Issued(certificate, believed.answer.serials, wish.signed.subject.rid, _elapsed_ms(began))
 
+    def _answer_status(self, server: PartyId, reply: StatusReply | None) -> None:
+        waiting, self._awaited[server] = self._awaited[server], []
+        for one in waiting:
+            one.answer(reply)
+
     def _say(self, said: Sequence[Say]) -> None:
         for say in said:
             self.links[say.server].send(say.message)
@@ -365,7 +368,7 @@ class _Awaited:
         self.event = trio.Event()
         self.reply: StatusReply | None = None
 
-    def answer(self, reply: StatusReply) -> None:
+    def answer(self, reply: StatusReply | None) -> None:
         self.reply = reply
         self.event.set()
 

@@ -32,7 +32,7 @@ class Listener(Protocol):
         """The server is connected and has given a nonce (maybe another one)."""
 
     def lost(self, server: PartyId) -> None:
-        """The connection has ended."""
+        """There is no connection: it ended, or could not be made."""
 
     def heard(self, server: PartyId, message: ServerMessage) -> None:
         """A message other than Welcome."""
@@ -74,6 +74,7 @@ class ServerLink:
                 channel = await self._connect()
             except ChannelError as error:
                 self.problem = str(error)
+                self._listener.lost(self.server)
             else:
                 if await self._serve(channel):
                     backoff_s = BACKOFF_FIRST_S
@@ -92,8 +93,7 @@ class ServerLink:
         finally:
             was_up, self._is_up = self._is_up, False
             self._outbox.clear()
-            if was_up:
-                self._listener.lost(self.server)
+            self._listener.lost(self.server)
             with trio.CancelScope(shield=True):
                 await channel.aclose()
         return was_up
