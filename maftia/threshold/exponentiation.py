@@ -11,10 +11,10 @@ What the running time depends on: the modulus, the base modulo it, and the numbe
 64-bit words of the exponent.  Not on its bits: libcrypto walks all bits of all words,
 and leading zeros within the top word cost what ones would.
 
-Caller must: see that the number of words of a secret exponent says nothing.  The
-secrets here are uniform below a bound of k bits, k not 1 modulo 64 or so, and have a
-word less with probability at most 2^-60 (key shares of a modulus of 2048 bits:
-2^-62), so what is leaked is an event that does not happen.
+Caller must: see that the number of words of a secret exponent says nothing.  Here it
+does not: key shares of a modulus of 2048, 3072 or 4096 bits are uniform below a bound
+of 62 bits more than a whole number of words, and nonces of proofs fill whole words, so
+either has a word less with probability at most 2^-60.
 
 Limits: Python's integers are not built for secrets.  Conversions to and from them,
 the addition and the multiplication that make a proof's response, take a time that

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import gcd
 
 from maftia.core.hashing import H
-from maftia.core.identifiers import PartyId, ShareIndex, share_index
+from maftia.core.identifiers import ShareIndex
 from maftia.core.limits import RSA_MODULUS_BITS_MAX
 from maftia.core.quorum import Quorums
 from maftia.threshold import group, shamir
@@ -117,12 +117,6 @@ class CoinPublicKey:
         """32 bytes that name this key; bound into every share's proof."""
         return H("maftia/coin/key/v1", self.n, self.t, *self.verification_points)
 
-    def point(self, party: PartyId) -> bytes:
-        """The verification point of one party; raises IndexError for a stranger."""
-        if not 0 <= party < self.n:
-            raise IndexError(f"no party {party} among {self.n}")
-        return self.verification_points[party]
-
 
 @dataclass(frozen=True, slots=True)
 class CoinKeyShare:
@@ -134,7 +128,3 @@ class CoinKeyShare:
     def __post_init__(self) -> None:
         if self.index < 1 or not group.is_scalar(self.secret) or self.secret == group.ZERO_SCALAR:
             raise ValueError("a coin share has an index from 1 and a scalar in 1…L-1")
-
-    def belongs_to(self, party: PartyId) -> bool:
-        """Whether this is the share of that party."""
-        return self.index == share_index(party)
