@@ -94,6 +94,7 @@ def test_the_header_is_authenticated(change: dict[str, object]) -> None:
         ({"log2_n": 0}, "more work"),
         ({"log2_n": -1}, "more work"),
         ({"r": 1 << 20}, "more work"),
+        ({"r": 4}, "more work"),
         ({"p": 1 << 20}, "more work"),
         ({"salt": b""}, "more work"),
         ({"nonce": b""}, "more work"),

@@ -116,8 +116,11 @@ def test_wrong_use_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_with_something_in_it_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_with_something_in_it_is_refused_before_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = dealt(tmp_path)
+    monkeypatch.setattr(cli, "find_prime_pairs", None)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     assert run("deal", "--out", out, "--no-passphrase") == 2
     assert "not empty" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from maftia.core.errors import FormatError
 from maftia.core.init_file import InitFile
 from maftia.threshold import material
 from maftia.threshold.scheme import ShoupRsa
-from tests.dealing import sample_cluster
+from tests.dealing import fixed_primes, sample_cluster
 
 DEALING = sample_cluster(bits=1024)
 CLUSTER = DEALING.cluster
@@ -55,6 +55,13 @@ def _with(init: InitFile, **changes: object) -> InitFile:
 )
 def test_a_wrong_share_is_named(init: InitFile, wrong: tuple[str, ...]) -> None:
     assert material.wrong_shares(init) == wrong
+
+
+def test_a_share_has_one_form() -> None:
+    """A multiple of the group's order added changes no signature, but nobody deals such a share."""
+    p, q = fixed_primes(1024).dca
+    order = (p - 1) // 2 * ((q - 1) // 2)
+    assert material.wrong_shares(_with(INIT, dca_share=INIT.dca_share + 8 * order)) == ("dca",)
 
 
 @pytest.mark.parametrize("change", [{"dca_share": 0}, {"coin_share": bytes(32)}, {"coin_share": b"\xff" * 32}])
