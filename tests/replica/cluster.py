@@ -9,11 +9,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from maftia.client.conversation import Conversation, Deployment, Say, Wish
 from maftia.client.client import ServerSignatures
+from maftia.client.conversation import Conversation, Deployment, Say, Wish
 from maftia.client.keys import SubjectKey
 from maftia.client.reply_collector import Believed, Refuted
 from maftia.core.codec import decode, encode
@@ -21,7 +22,7 @@ from maftia.core.identifiers import PartyId
 from maftia.core.limits import FRAME_SIZE_BYTES_MAX
 from maftia.core.signing import SigningKey
 from maftia.core.spki import rsa_spki
-from maftia.core.step import Fault, Now, Step
+from maftia.core.step import Fault, Job, Now, Step
 from maftia.dca.compose import Composer
 from maftia.dca.messages import ServerMessage, StatusQuery, StatusReply, Welcome
 from maftia.dca.rid import make_rid
@@ -204,14 +205,11 @@ class World:
         for reply in step.outputs:
             self._reply(server, reply)
         for job in step.jobs if server.run_jobs else []:
-            result = job.work()
-            life = server.life
+            self.at(self.ms + 3, partial(self._job_done, server, job))
 
-            def done(job=job, result=result) -> None:  # type: ignore[no-untyped-def]
-                if server.is_up and server.life == life:
-                    self.do(server, server.handler.job_done(job.reference, result, self.now))
-
-            self.at(self.ms + 3, done)
+    def _job_done(self, server: Server, job: Job) -> None:
+        if server.is_up and server is self.servers[server.party]:
+            self.do(server, server.handler.job_done(job.reference, job.work(), self.now))
 
     def post(self, server: Server, to: int, frame: bytes) -> None:
         altered = server.alter(to, frame)
@@ -233,9 +231,11 @@ class World:
             if other.is_up:
                 self.do(other, other.handler.peer_disconnected(PartyId(party), self.now))
 
-    def restart(self, party: int) -> None:
-        """Start a server again from its disk."""
+    def restart(self, party: int, store: MemoryKeyValue | None = None) -> None:
+        """Start a server again from its disk, with an older state if given."""
         old = self.servers[party]
+        old.is_up = False
+        old.store = store or old.store
         server = self.servers[party] = self._new(party, old)
         self.do(server, server.handler.recover(list(old.journal)))
         self.do(server, server.handler.start(self.now))
@@ -286,6 +286,11 @@ class World:
     def _reply(self, server: Server, reply: Reply) -> None:
         client, party = self.clients[reply.session]
         self.at(self.ms + self.delay_ms, lambda: client.on_frame(party, reply.frame))
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing is on the way and nobody waits for a time."""
+        return not self.events and all(s.handler.wake_at is None for s in self.servers if s.is_up)
 
 
 def p256_key(seed: int) -> SubjectKey:

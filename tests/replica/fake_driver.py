@@ -79,7 +79,8 @@ class FakeDisk:
     def __init__(self, events: list[Any]) -> None:
         self.durable: list[bytes] = []
         self.pending: list[bytes] = []
-        self.fails = False
+        self.on_sync: Callable[[], None] = lambda: None
+        """called when something is about to become durable"""
         self._events = events
 
     def read(self) -> list[bytes]:
@@ -89,9 +90,8 @@ class FakeDisk:
         self.pending += records
 
     def sync(self) -> None:
-        if self.fails:
-            raise OSError(5, "Input/output error")
         if self.pending:
+            self.on_sync()
             self._events.append(("synced", tuple(self.pending)))
             self.durable += self.pending
             self.pending = []
@@ -134,11 +134,21 @@ class World:
         self.logged.append({"level": level, **fields})
         raise structlog.DropEvent
 
-    def client(self, nursery: trio.Nursery) -> Channel:
-        """Connect a client; our end."""
+    async def client(self, nursery: trio.Nursery, *, reads: bool = True) -> Channel:
+        """Connect a client; our end.  One that does not read takes nothing of what is written to it."""
         ours, theirs = memory_stream_pair()
-        nursery.start_soon(self.driver.serve_client, Channel(ours, 64 * 1024, frame_timeout_s=20, idle_timeout_s=600))
+        if not reads:
+            ours.send_stream.send_all_hook = trio.sleep_forever
+        nursery.start_soon(self._serve_client, Channel(ours, 64 * 1024, frame_timeout_s=20, idle_timeout_s=600))
+        await trio.testing.wait_all_tasks_blocked()
         return Channel(theirs, FRAME_SIZE_BYTES_MAX)
+
+    async def _serve_client(self, channel: Channel) -> None:
+        """As the listener does."""
+        try:
+            await self.driver.serve_client(channel)
+        finally:
+            await channel.aclose()
 
     def peer(self, nursery: trio.Nursery, peer: int) -> Channel:
         """A peer dials in; our end."""

@@ -9,12 +9,12 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import CLIENT_OUTBOX_BYTES_MAX, PEER_INBOX_BYTES_MAX
+from maftia.core.limits import PEER_INBOX_BYTES_MAX
 from maftia.core.step import Fault, Job, Step
 from maftia.net.channel import ChannelError
 from maftia.net.framing import encode_frame
 from maftia.replica import driver as driver_module
-from maftia.replica.driver import TURN_CLIENT_FRAMES_MAX
+from maftia.replica.driver import FLUSH_TIMEOUT_S, TURN_CLIENT_FRAMES_MAX
 from tests.replica.fake_driver import Reply, World
 
 pytestmark = pytest.mark.trio
@@ -45,7 +45,7 @@ async def test_recovery_gets_the_journal_and_then_the_start(autojump_clock: Mock
 
 
 async def test_a_message_to_all_goes_to_every_peer_and_one_to_one_only_there(
-    world: World, nursery: trio.Nursery
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
 ) -> None:
     world.handler.on["peer_frame"] = lambda sender, frame: says(frame, None if frame == b"all" else sender)
     peer = world.peer(nursery, 2)
@@ -55,28 +55,28 @@ async def test_a_message_to_all_goes_to_every_peer_and_one_to_one_only_there(
     assert world.handler.named("peer_frame") == [(2, b"all"), (2, b"you")]
 
 
-async def test_nothing_leaves_before_its_records_are_durable(world: World, nursery: trio.Nursery) -> None:
+async def test_nothing_leaves_before_its_records_are_durable(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
     world.handler.on["client_frame"] = lambda session, frame: Step(
         outputs=[Reply(session, b"ack")], records=[frame], messages=says(b"m").messages
     )
-    world.journal.sync = lambda: pytest.fail("late") if not world.journal.pending else _sync(world)
-    client = world.client(nursery)
+    at_sync: list[bool] = []
+
+    def look() -> None:
+        at_sync.extend(peer.link.is_flushed for peer in world.driver._peers.values())
+        at_sync.extend(session.outbox.is_empty for session in world.driver._sessions.values())
+
+    world.journal.on_sync = look
+    client = await world.client(nursery)
     await client.send(b"record")
     assert await client.receive() == b"ack"
     assert world.journal.durable == [b"record"]
     assert await world.links[1].receive() == b"m"
+    assert at_sync == [True] * 4
 
 
-def _sync(world: World) -> None:
-    """At the moment of the fsync nothing of the turn may be on its way."""
-    assert all(peer.link.is_flushed for peer in world.driver._peers.values())
-    assert all(session.outbox.is_empty for session in world.driver._sessions.values())
-    world.journal.durable += world.journal.pending
-    world.journal.pending = []
-    world.journal.sync = lambda: None
-
-
-async def test_one_sync_serves_all_of_a_turn(world: World, nursery: trio.Nursery) -> None:
+async def test_one_sync_serves_all_of_a_turn(autojump_clock: MockClock, world: World, nursery: trio.Nursery) -> None:
     world.handler.on["peer_frame"] = lambda sender, frame: Step(records=[frame])
     peer = world.peer(nursery, 1)
     await peer.send(*[b"%d" % number for number in range(20)])
@@ -86,13 +86,15 @@ async def test_one_sync_serves_all_of_a_turn(world: World, nursery: trio.Nursery
     assert len(syncs) < 20
 
 
-async def test_the_state_is_durable_before_a_reply(world: World, nursery: trio.Nursery) -> None:
+async def test_the_state_is_durable_before_a_reply(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
     def apply(session: int, frame: bytes) -> Step:
         world.state.append([frame])
         return Step(outputs=[Reply(session, b"done")])
 
     world.handler.on["client_frame"] = apply
-    client = world.client(nursery)
+    client = await world.client(nursery)
     await client.send(b"change")
     assert await client.receive() == b"done"
     assert world.state.durable == [b"change"]
@@ -104,11 +106,15 @@ async def test_a_disk_that_fails_stops_everything_before_anything_leaves(autojum
     with pytest.RaisesGroup(OSError, flatten_subgroups=True):
         async with trio.open_nursery() as nursery:
             await nursery.start(world.driver.run)
-            client = world.client(nursery)
-            world.journal.fails = True
+            client = await world.client(nursery)
+            world.journal.on_sync = _fail
             await client.send(b"x")
             with pytest.raises(ChannelError):
                 await client.receive()
+
+
+def _fail() -> None:
+    raise OSError(5, "Input/output error")
 
 
 async def test_a_handler_that_raises_stops_everything_before_anything_of_that_turn_leaves(
@@ -125,14 +131,14 @@ async def test_a_handler_that_raises_stops_everything_before_anything_of_that_tu
     with pytest.RaisesGroup(AssertionError, flatten_subgroups=True):
         async with trio.open_nursery() as nursery:
             await nursery.start(world.driver.run)
-            client = world.client(nursery)
+            client = await world.client(nursery)
             await wait_all_tasks_blocked()
             await client.send(b"good", b"bad")
     assert world.journal.durable + world.journal.pending in ([], [b"good"])
 
 
 async def test_a_slow_disk_is_waited_for_in_a_thread(
-    world: World, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = []
     sync = world.journal.sync
@@ -151,7 +157,7 @@ async def test_a_slow_disk_is_waited_for_in_a_thread(
 # --- links
 
 
-async def test_the_handler_hears_of_links(world: World) -> None:
+async def test_the_handler_hears_of_links(autojump_clock: MockClock, world: World) -> None:
     assert sorted(world.handler.named("peer_connected")) == [(1,), (2,), (3,)]
     await world.links[2].aclose()
     await trio.sleep(0.01)
@@ -160,7 +166,9 @@ async def test_the_handler_hears_of_links(world: World) -> None:
     assert world.handler.named("peer_connected")[3:] == [(2,)]
 
 
-async def test_a_peer_that_dials_in_again_may_have_lost_what_we_heard(world: World, nursery: trio.Nursery) -> None:
+async def test_a_peer_that_dials_in_again_may_have_lost_what_we_heard(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
     world.handler.calls.clear()
     world.peer(nursery, 2)
     await wait_all_tasks_blocked()
@@ -181,7 +189,9 @@ async def test_dialling_in_makes_us_dial_at_once(autojump_clock: MockClock, nurs
     assert world.handler.named("peer_disconnected") == []
 
 
-async def test_a_peer_that_floods_waits_while_others_are_served(world: World, nursery: trio.Nursery) -> None:
+async def test_a_peer_that_floods_waits_while_others_are_served(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
     flood, quiet = world.peer(nursery, 1), world.peer(nursery, 2)
     frame = encode_frame(b"x")
     await flood.send_encoded(frame * 5000)
@@ -209,9 +219,11 @@ async def test_what_waits_of_a_peer_is_bounded(autojump_clock: MockClock, nurser
 # --- clients
 
 
-async def test_a_session_has_a_beginning_its_frames_and_one_end(world: World, nursery: trio.Nursery) -> None:
+async def test_a_session_has_a_beginning_its_frames_and_one_end(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
     world.handler.on["client_opened"] = lambda session, unique: Step(outputs=[Reply(session, b"welcome")])
-    client = world.client(nursery)
+    client = await world.client(nursery)
     assert await client.receive() == b"welcome"
     await client.send(b"one", b"two")
     await client.aclose()
@@ -225,19 +237,23 @@ async def test_a_session_has_a_beginning_its_frames_and_one_end(world: World, nu
     assert not world.driver._sessions
 
 
-async def test_replies_go_to_their_session_and_those_to_nobody_are_dropped(world: World, nursery: trio.Nursery) -> None:
+async def test_replies_go_to_their_session_and_those_to_nobody_are_dropped(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
     world.handler.on["client_frame"] = lambda session, frame: Step(
         outputs=[Reply(session, b"to %d" % session), Reply(77, b"to nobody")]
     )
-    clients = [world.client(nursery) for _ in range(3)]
+    clients = [await world.client(nursery) for _ in range(3)]
     for client in clients:
         await client.send(b"x")
     assert sorted([await client.receive() for client in clients]) == [b"to 1", b"to 2", b"to 3"]
 
 
-async def test_a_reply_may_end_the_session_after_it_was_sent(world: World, nursery: trio.Nursery) -> None:
+async def test_a_reply_may_end_the_session_after_it_was_sent(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
     world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, b"bye", close=True)])
-    client = world.client(nursery)
+    client = await world.client(nursery)
     await client.send(b"x", b"y", b"z")
     assert await client.receive() == b"bye"
     with pytest.raises(ChannelError):
@@ -251,10 +267,10 @@ async def test_a_reply_may_end_the_session_after_it_was_sent(world: World, nurse
     "hostile", [b"\0\0\0\0", b"\xff\xff\xff\xff", encode_frame(bytes(64 * 1024 + 1)), b"\0\0\0\x05cut"]
 )
 async def test_a_hostile_frame_costs_its_sender_the_connection_and_nobody_anything(
-    world: World, nursery: trio.Nursery, hostile: bytes
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery, hostile: bytes
 ) -> None:
     world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, frame)])
-    bad, good = world.client(nursery), world.client(nursery)
+    bad, good = await world.client(nursery), await world.client(nursery)
     await bad.send_encoded(hostile)
     await bad.stream.send_eof()
     with pytest.raises(ChannelError):
@@ -265,9 +281,11 @@ async def test_a_hostile_frame_costs_its_sender_the_connection_and_nobody_anythi
     assert len(world.handler.named("client_closed")) == 1
 
 
-async def test_a_slow_frame_is_cut_and_holds_nobody_up(world: World, nursery: trio.Nursery) -> None:
+async def test_a_slow_frame_is_cut_and_holds_nobody_up(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
     world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, frame)])
-    slow, good = world.client(nursery), world.client(nursery)
+    slow, good = await world.client(nursery), await world.client(nursery)
     await slow.send_encoded(b"\0\0\0")
     await good.send(b"hello")
     assert await good.receive() == b"hello"
@@ -278,32 +296,43 @@ async def test_a_slow_frame_is_cut_and_holds_nobody_up(world: World, nursery: tr
     assert world.handler.named("client_closed") == [(1,)]
 
 
-async def test_a_client_that_does_not_read_is_cut(world: World, nursery: trio.Nursery) -> None:
+async def test_a_client_that_does_not_read_is_cut(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
     world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, bytes(100_000))] * 3)
-    deaf, good = world.client(nursery), world.client(nursery)
-    deaf.stream.receive_stream  # noqa: B018 (it exists and nobody reads from it)
-    session = None
-    stuck = trio.Event()
-    await wait_all_tasks_blocked()
-    session = world.driver._sessions[1]
-    assert session is not None
-
-    async def never(data: bytes) -> None:
-        await stuck.wait()
-
-    _channel_of(world, nursery)
+    deaf, good = await world.client(nursery, reads=False), await world.client(nursery)
     for _ in range(6):
         await deaf.send(b"x")
+    await wait_all_tasks_blocked()
+    assert world.handler.named("client_closed") == [(1,)]
+    assert list(world.driver._sessions) == [2]
     await good.send(b"x")
     assert len(await good.receive()) == 100_000
+    assert world.driver._waiting_for_clients.size_bytes <= 2 * 100_100
 
 
-def _channel_of(world: World, nursery: trio.Nursery) -> None:
-    """Placeholder."""
+async def test_clients_that_do_not_read_are_bounded_together(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver_module, "CLIENTS_OUTBOX_BYTES_MAX", 500_000)
+    sizes = {b"small": 50_000, b"large": 200_000}
+    world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, bytes(sizes[frame]))])
+    deaf = [await world.client(nursery, reads=False) for _ in range(4)]
+    for client, size in zip(deaf, (b"small", b"large", b"large", b"small"), strict=True):
+        await client.send(size)
+        await wait_all_tasks_blocked()
+    assert len(world.driver._sessions) == 4
+    await deaf[0].send(b"small")
+    await wait_all_tasks_blocked()
+    assert world.handler.named("client_closed") in ([(2,)], [(3,)])
+    assert world.driver._waiting_for_clients.size_bytes <= 500_000
 
 
-async def test_a_client_that_floods_does_not_delay_peers(world: World, nursery: trio.Nursery) -> None:
-    flood, peer = world.client(nursery), world.peer(nursery, 1)
+async def test_a_client_that_floods_does_not_delay_peers(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
+    flood, peer = await world.client(nursery), world.peer(nursery, 1)
+    world.handler.calls.clear()
     await flood.send_encoded(encode_frame(b"x") * 2000)
     await peer.send(b"hello")
     await wait_all_tasks_blocked()
@@ -317,7 +346,7 @@ async def test_a_client_that_is_cut_is_not_served_further(autojump_clock: MockCl
     world = World()
     with trio.CancelScope() as admission:
         async with trio.open_nursery() as clients:
-            client = world.client(clients)
+            client = await world.client(clients)
             await client.send(b"x")
             await wait_all_tasks_blocked()
             admission.cancel()
@@ -327,10 +356,12 @@ async def test_a_client_that_is_cut_is_not_served_further(autojump_clock: MockCl
     assert world.handler.named("client_frame") == []
 
 
-async def test_an_opened_client_that_is_cut_is_closed(world: World, nursery: trio.Nursery) -> None:
+async def test_an_opened_client_that_is_cut_is_closed(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
     with trio.CancelScope() as admission:
         async with trio.open_nursery() as clients:
-            world.client(clients)
+            await world.client(clients)
             await wait_all_tasks_blocked()
             admission.cancel()
     await wait_all_tasks_blocked()
@@ -341,7 +372,9 @@ async def test_an_opened_client_that_is_cut_is_closed(world: World, nursery: tri
 # --- jobs, timer, faults
 
 
-async def test_jobs_run_in_threads_and_their_results_come_back(world: World, nursery: trio.Nursery) -> None:
+async def test_jobs_run_in_threads_and_their_results_come_back(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
     def work(number: int) -> Job:
         return Job(number, lambda: (number * number, threading.current_thread() is threading.main_thread()))
 
@@ -363,7 +396,7 @@ async def test_a_job_that_raises_is_our_bug_and_stops_the_server(autojump_clock:
             await world.peer(nursery, 1).send(b"go")
 
 
-async def test_the_timer_is_called_when_due_and_not_before(world: World) -> None:
+async def test_the_timer_is_called_when_due_and_not_before(autojump_clock: MockClock, world: World) -> None:
     def again(now_ms: int) -> Step:
         world.handler.wake_at = now_ms + 250 if now_ms < 1000 else None
         return Step()
@@ -375,13 +408,15 @@ async def test_the_timer_is_called_when_due_and_not_before(world: World) -> None
     assert world.handler.named("on_timer") == [(250,), (500,), (750,), (1000,)]
 
 
-async def test_an_idle_server_does_nothing(world: World) -> None:
+async def test_an_idle_server_does_nothing(autojump_clock: MockClock, world: World) -> None:
     world.handler.calls.clear()
     await trio.sleep(3600)
     assert world.handler.calls == []
 
 
-async def test_faults_are_logged_with_who_and_how(world: World, nursery: trio.Nursery) -> None:
+async def test_faults_are_logged_with_who_and_how(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
     world.handler.on["peer_frame"] = lambda sender, frame: Step(faults=[Fault(sender, "malformed", frame)])
     await world.peer(nursery, 2).send(b"\xff\xfe")
     await wait_all_tasks_blocked()
@@ -404,12 +439,12 @@ async def test_a_clean_stop_sends_what_was_promised_and_serves_nobody_more(autoj
             ended.set()
 
         await nursery.start(run)
-        client = world.client(nursery)
+        client = await world.client(nursery)
         await client.send(b"x")
         assert await client.receive() == b"ack"
         driver.stop()
         await ended.wait()
-        late = world.client(nursery)
+        late = await world.client(nursery)
         await late.send(b"late")
         await wait_all_tasks_blocked()
         assert len(world.handler.named("client_opened")) == 1
@@ -417,17 +452,15 @@ async def test_a_clean_stop_sends_what_was_promised_and_serves_nobody_more(autoj
     assert world.journal.durable == [b"x"]
 
 
-async def test_a_clean_stop_does_not_wait_for_who_does_not_read(
-    autojump_clock: MockClock, nursery: trio.Nursery
-) -> None:
+async def test_a_clean_stop_does_not_wait_for_who_does_not_read(autojump_clock: MockClock) -> None:
     world = World()
-    await nursery.start(world.driver.run)
-    await wait_all_tasks_blocked()
-    session_client = world.client(nursery)
-    await session_client.send(b"x")
-    await wait_all_tasks_blocked()
-    world.driver._sessions[1].outbox.put(bytes(CLIENT_OUTBOX_BYTES_MAX))
-    began = trio.current_time()
-    world.driver.stop()
-    await trio.sleep(3)
-    assert trio.current_time() - began == 3
+    world.handler.on["client_opened"] = lambda session, unique: Step(outputs=[Reply(session, b"welcome")])
+    async with trio.open_nursery() as clients:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(world.driver.run)
+            await world.client(clients, reads=False)
+            await wait_all_tasks_blocked()
+            began = trio.current_time()
+            world.driver.stop()
+        assert FLUSH_TIMEOUT_S <= trio.current_time() - began < FLUSH_TIMEOUT_S + 1
+        clients.cancel_scope.cancel()
