@@ -241,12 +241,8 @@ class BinaryAgreement:
         return self._votes.proof
 
     def _proposal_stands(self) -> bool:
-        return (
-            self._me in self._votes.inputs
-            or self._votes.proof is not None
-            or self._estimate is not None
-            or self._decision is not None
-        )
+        proposed = self._me in self._votes.inputs or self._votes.proof is not None
+        return proposed or self._estimate is not None or self._decision is not None
 
     def _speaks(self, number: int) -> bool:
         """Whether this server has a voice of its own in a round: in none after that of its DECIDE."""
@@ -433,7 +429,9 @@ class BinaryAgreement:
     def _restore(self, entry: AgreementRecord) -> None:
         match entry:
             case Estimate():
-                self._round, self._estimate = entry.round, entry.value
+                # an estimate of 1 whose BVAL(1, π) did not reach the journal was never said
+                if entry.value == 0 or self._votes.proof is not None:
+                    self._round, self._estimate = entry.round, entry.value
             case Frozen():
                 self._votes.at(entry.round).v = frozenset(entry.values)
             case _:

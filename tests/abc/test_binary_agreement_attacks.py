@@ -12,6 +12,7 @@ import pytest
 from maftia.abc.agreement_messages import Aux, Bval, CoinShare, Conf, Decide, Input
 from maftia.abc.binary_agreement import BinaryAgreement
 from tests.abc.agreement_cluster import PROOF, Cluster, coin_bit
+from tests.abc.test_binary_agreement import test_bval_of_rounds_left_behind_is_still_echoed as check_echo_in_rounds_left
 from tests.canary import Bug, assert_caught
 
 AGREEMENT = "maftia.abc.binary_agreement:BinaryAgreement"
@@ -190,6 +191,14 @@ def test_canary_silence_one_round_after_t_plus_1_decide() -> None:
         check_silence_one_round_later,
     )
     check_silence_at_once()
+
+
+def test_canary_no_echo_in_rounds_left_behind() -> None:
+    """A laggard whose bin lacks a value is stranded when nobody repeats it."""
+    assert_caught(
+        Bug(f"{AGREEMENT}._echo", "range(self._round + 1)", "range(self._round, self._round + 1)"),
+        check_echo_in_rounds_left,
+    )
 
 
 # --- every quorum weakened by one (n = 4: 3 is corrupted)
