@@ -151,27 +151,36 @@ class Session:
     async def serve(self, channel: Channel) -> None:
         """Talk until either side ends it; returns when the handler has seen all of it."""
         self._frames.note(self._opened)
+        was_cut = True
         try:
             with self._scope:
                 await self._talk(channel)
-            if self._scope.cancelled_caught:
-                self._frames.discard()
-            self._frames.note(self._closed)
-            await self._frames.drained()
-        except trio.Cancelled:
-            self._frames.discard()
-            self._frames.note(self._closed)
-            raise
+            was_cut = self._scope.cancelled_caught
         finally:
             self.outbox.discard()
+            self._end(was_cut)
+        try:
+            await self._frames.drained()
+        except trio.Cancelled:
+            self._end(was_cut=True)
+            raise
+
+    def _end(self, was_cut: bool) -> None:
+        """The frames of a client that went are still served, those of one that was cut are not."""
+        if was_cut:
+            self._frames.discard()
+        self._frames.note(self._closed)
 
     def reply(self, frame: bytes, close: bool) -> None:
         """Send a message, if any, and end the session after it, if so wanted."""
         if frame and not self.outbox.put(encode_frame(frame)):
             self.cut()
         if close:
-            self._is_ending = True
             self.outbox.close()
+
+    def ignore(self) -> None:
+        """The handler has ended the session: it hears no more of its frames."""
+        self._is_ending = True
 
     def cut(self) -> None:
         """End the session now; what waits for it is dropped."""

@@ -168,7 +168,9 @@ class Driver:
     async def _turn(self) -> None:
         step: Step[bytes, Any] = Step()
         for take in self._take():
-            step.extend(take(self._now()))
+            part = take(self._now())
+            self._ignore_ended(part)
+            step.extend(part)
         if self._is_due():
             step.extend(self._handler.on_timer(self._now()))
         await self._execute(step)
@@ -179,6 +181,12 @@ class Driver:
         taken += self._peer_inbox.take(TURN_PEER_FRAMES_MAX)
         taken += self._client_inbox.take(TURN_CLIENT_FRAMES_MAX)
         return taken
+
+    def _ignore_ended(self, part: Step[bytes, Any]) -> None:
+        """What a client sent after the handler has ended its session is not even heard in the same turn."""
+        for reply in part.outputs:
+            if reply.close and reply.session in self._sessions:
+                self._sessions[reply.session].ignore()
 
     def _is_due(self) -> bool:
         wake_at = self._handler.wake_at
