@@ -16,11 +16,14 @@ somebody asks for the digest.
 
 from __future__ import annotations
 
+from gmpy2 import invert, mpz
+
 from maftia.core.errors import FormatError
 from maftia.core.hashing import H, expand
 
 ELEMENT_SIZE_BYTES = 384
 PRIME: int = 2 ** (8 * ELEMENT_SIZE_BYTES) - 1103717
+_MODULUS = mpz(PRIME)
 
 
 class MuHash:
@@ -29,25 +32,25 @@ class MuHash:
     __slots__ = ("_denominator", "_numerator")
 
     def __init__(self, numerator: int = 1, denominator: int = 1) -> None:
-        self._numerator = numerator
-        self._denominator = denominator
+        self._numerator = mpz(numerator)
+        self._denominator = mpz(denominator)
 
     def add(self, key: bytes, value: bytes) -> None:
         """Put an entry that is not in the set."""
-        self._numerator = self._numerator * _element(key, value) % PRIME
+        self._numerator = self._numerator * _element(key, value) % _MODULUS
 
     def remove(self, key: bytes, value: bytes) -> None:
         """Take out an entry that is in the set."""
-        self._denominator = self._denominator * _element(key, value) % PRIME
+        self._denominator = self._denominator * _element(key, value) % _MODULUS
 
     def digest(self) -> bytes:
         """The 32-byte digest: equal for equal sets, however they came about."""
-        product = self._numerator * pow(self._denominator, -1, PRIME) % PRIME
-        return H("maftia/state/v1", product.to_bytes(ELEMENT_SIZE_BYTES, "big"))
+        product = self._numerator * invert(self._denominator, _MODULUS) % _MODULUS
+        return H("maftia/state/v1", _bytes(product))
 
     def to_bytes(self) -> bytes:
         """The running product, to go on from after a restart; not unique for a set."""
-        return b"".join(part.to_bytes(ELEMENT_SIZE_BYTES, "big") for part in (self._numerator, self._denominator))
+        return _bytes(self._numerator) + _bytes(self._denominator)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> MuHash:
@@ -60,6 +63,10 @@ class MuHash:
         return cls(*parts)
 
 
-def _element(key: bytes, value: bytes) -> int:
+def _element(key: bytes, value: bytes) -> mpz:
     """An entry as an element of the group (zero has probability 2^-3072)."""
-    return int.from_bytes(expand("maftia/state-entry/v1", ELEMENT_SIZE_BYTES, key, value), "big") % PRIME
+    return mpz(int.from_bytes(expand("maftia/state-entry/v1", ELEMENT_SIZE_BYTES, key, value), "big"))
+
+
+def _bytes(product: mpz) -> bytes:
+    return int(product).to_bytes(ELEMENT_SIZE_BYTES, "big")
