@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from maftia.core.cluster_file import DCA_KEY_ID, DFE_KEY_ID, ClusterFile, RsaFacts
 from maftia.core.errors import FormatError
-from maftia.core.identifiers import ShareIndex, party_of, share_index
+from maftia.core.identifiers import ShareIndex, share_index
 from maftia.core.init_file import InitFile
 from maftia.threshold import coin, group, rsa, shamir
 from maftia.threshold.exponentiation import power_public
@@ -114,7 +114,8 @@ def _secret_point(public: CoinPublicKey, window: list[ShareIndex]) -> bytes:
     """k B, interpolated from the points of t+1 servers."""
     coefficients = shamir.modular_coefficients(public.n, window, group.ORDER)
     terms = [
-        group.multiply(group.scalar(factor), public.point(party_of(index))) for index, factor in coefficients.items()
+        group.multiply(group.scalar(factor), public.verification_points[index - 1])
+        for index, factor in coefficients.items()
     ]
     total, *rest = terms
     for term in rest:
