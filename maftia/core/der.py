@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from maftia.core.errors import FormatError
 
-INTEGER, BIT_STRING, OCTET_STRING, NULL, OBJECT_ID = 0x02, 0x03, 0x04, 0x05, 0x06
+BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OBJECT_ID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 SEQUENCE, SET = 0x30, 0x31
 
 _LENGTH_BYTES_MAX = 4

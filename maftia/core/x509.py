@@ -23,29 +23,53 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from maftia.core import der
 from maftia.core.capturing_key import captured
+from maftia.core.certificate import (
+    ATTRIBUTE_OIDS,
+    SERIAL_SIZE_BYTES,
+    SHA256_WITH_RSA,
+    CertificateFacts,
+    certificate_facts,
+    is_signed_by,
+)
 from maftia.core.errors import FormatError
 from maftia.core.hashing import H
-from maftia.core.limits import ATTRIBUTE_LENGTH_MAX, CERTIFICATE_SIZE_BYTES_MAX
+from maftia.core.limits import ATTRIBUTE_LENGTH_MAX
 from maftia.core.names import (
     DN,
     DNS,
     EMAIL,
-    IP,
     URI,
     Name,
     address_bytes,
-    address_text,
-    format_dn,
     parse_dn,
     parse_name,
 )
-from maftia.core.spki import ENCRYPTION, RSA, X25519, parse_spki, verify_by_key
+from maftia.core.spki import ENCRYPTION, RSA, X25519, parse_spki
 
-SERIAL_SIZE_BYTES = 16
+__all__ = [
+    "CLIENT",
+    "PROFILES",
+    "SERIAL_SIZE_BYTES",
+    "SERVER",
+    "CaSubject",
+    "CertificateFacts",
+    "Issuer",
+    "LeafFacts",
+    "assemble",
+    "certificate_facts",
+    "csr_for_ca",
+    "is_signed_by",
+    "issuer_of",
+    "leaf_tbs",
+    "root_certificate_tbs",
+    "serial_of",
+    "validity",
+]
+
 SERVER, CLIENT = "server", "client"
 PROFILES = (SERVER, CLIENT)
 
@@ -54,25 +78,9 @@ _EXTENDED_USE = {
     CLIENT: x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]),
 }
 _NOT_A_CA = x509.BasicConstraints(ca=False, path_length=None)
-_SHA256_WITH_RSA = der.sequence(der.object_id("1.2.840.113549.1.1.11"), der.null())
-_VERSION_3 = der.element(0xA0, der.unsigned(2))
 _DAY_S = 24 * 3600
 
-_ATTRIBUTES = {
-    "CN": NameOID.COMMON_NAME,
-    "L": NameOID.LOCALITY_NAME,
-    "ST": NameOID.STATE_OR_PROVINCE_NAME,
-    "O": NameOID.ORGANIZATION_NAME,
-    "OU": NameOID.ORGANIZATIONAL_UNIT_NAME,
-    "C": NameOID.COUNTRY_NAME,
-    "STREET": NameOID.STREET_ADDRESS,
-    "DC": NameOID.DOMAIN_COMPONENT,
-    "UID": NameOID.USER_ID,
-}
-_ATTRIBUTE_TYPES = {der.object_id(oid.dotted_string): kind for kind, oid in _ATTRIBUTES.items()}
-_STRINGS = (0x0C, 0x13, 0x16)
-"""UTF8String, PrintableString, IA5String"""
-_EMPTY_NAME = der.sequence()
+_ATTRIBUTES = {kind: x509.ObjectIdentifier(oid) for kind, oid in ATTRIBUTE_OIDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,27 +133,6 @@ class LeafFacts:
     profile: str
     not_before_s: int
     not_after_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateFacts:
-    """What a finished certificate says."""
-
-    serial: bytes
-    """16 bytes for certificates of a DCA"""
-    issuer: bytes
-    """Name, DER"""
-    subject: bytes
-    """Name, DER"""
-    key: bytes
-    """SubjectPublicKeyInfo, DER"""
-    names: tuple[str, ...]
-    """sorted typed identifiers of subject and SAN; none for a CA"""
-    not_before_s: int
-    not_after_s: int
-    is_ca: bool
-    tbs: bytes
-    signature: bytes
 
 
 def serial_of(digest: bytes) -> bytes:
@@ -234,112 +221,7 @@ def leaf_tbs(issuer: Issuer, leaf: LeafFacts) -> bytes:
 
 def assemble(tbs: bytes, signature: bytes) -> bytes:
     """The certificate (or certification request) of signed content and its RSA SHA-256 signature."""
-    return der.sequence(tbs, _SHA256_WITH_RSA, der.bits(signature))
-
-
-def certificate_facts(data: bytes) -> CertificateFacts:
-    """What a DER certificate says. Its signature is not verified: `is_signed_by` does that.
-
-    Raises FormatError where it is not a certificate such as `assemble` makes of a v3
-    TBSCertificate, or where a leaf names its holder by what `parse_name` does not know.
-    """
-    tbs, signature = _opened(data)
-    issuer, subject, key = _raw_fields(tbs)
-    try:
-        certificate = x509.load_der_x509_certificate(data)
-        constraints = [e.value for e in certificate.extensions if isinstance(e.value, x509.BasicConstraints)]
-        is_ca = bool(constraints and constraints[0].ca)
-        return CertificateFacts(
-            serial=_serial_bytes(certificate.serial_number),
-            issuer=issuer,
-            subject=subject,
-            key=key,
-            names=() if is_ca else _names(certificate, subject),
-            not_before_s=int(certificate.not_valid_before_utc.timestamp()),
-            not_after_s=int(certificate.not_valid_after_utc.timestamp()),
-            is_ca=is_ca,
-            tbs=tbs,
-            signature=signature,
-        )
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        raise FormatError(f"not a certificate: {error}") from None
-
-
-def is_signed_by(certificate: bytes, ca_key: bytes) -> bool:
-    """Whether the signature on a DER certificate verifies under the CA's SubjectPublicKeyInfo.
-
-    Raises FormatError where it is not a certificate.
-    """
-    return verify_by_key(ca_key, *_opened(certificate))
-
-
-def _opened(data: bytes) -> tuple[bytes, bytes]:
-    """TBSCertificate and signature of a certificate signed by RSA and SHA-256."""
-    if len(data) > CERTIFICATE_SIZE_BYTES_MAX:
-        raise FormatError("the certificate is enormous")
-    outer = der.Reader(data)
-    body = outer.sequence()
-    outer.finish()
-    tbs = body.raw(der.SEQUENCE)
-    if body.raw(der.SEQUENCE) != _SHA256_WITH_RSA:
-        raise FormatError("the certificate is not signed by RSA with SHA-256")
-    signature = body.bits()
-    body.finish()
-    return tbs, signature
-
-
-def _raw_fields(tbs: bytes) -> tuple[bytes, bytes, bytes]:
-    """Issuer, subject and SubjectPublicKeyInfo of a v3 TBSCertificate, as they stand."""
-    fields = der.Reader(tbs).sequence()
-    if fields.next_tag() != _VERSION_3[0] or fields.raw(_VERSION_3[0]) != _VERSION_3:
-        raise FormatError("not a certificate of version 3")
-    if not fields.unsigned():
-        raise FormatError("the serial number is zero")
-    fields.raw(der.SEQUENCE)
-    issuer = fields.raw(der.SEQUENCE)
-    fields.raw(der.SEQUENCE)
-    return issuer, fields.raw(der.SEQUENCE), fields.raw(der.SEQUENCE)
-
-
-def _names(certificate: x509.Certificate, subject: bytes) -> tuple[str, ...]:
-    names = [] if subject == _EMPTY_NAME else [f"{DN}:{_dn_text(subject)}"]
-    for extension in certificate.extensions:
-        if isinstance(extension.value, x509.SubjectAlternativeName):
-            names += [_typed(general) for general in extension.value]
-    return tuple(sorted(str(parse_name(name)) for name in names))
-
-
-def _dn_text(subject: bytes) -> str:
-    """The text of a subject, which stands from the root down."""
-    rdns = der.Reader(subject).sequence()
-    attributes = []
-    while rdns.next_tag() is not None:
-        rdn = der.Reader(rdns.content(der.SET))
-        attributes.append(_attribute(rdn.sequence()))
-        rdn.finish()
-    return format_dn(reversed(attributes))
-
-
-def _attribute(fields: der.Reader) -> tuple[str, str]:
-    kind = _ATTRIBUTE_TYPES.get(fields.raw(der.OBJECT_ID))
-    tag = fields.next_tag()
-    if kind is None or tag not in _STRINGS:
-        raise FormatError("the certificate's subject holds an attribute of another kind")
-    value = fields.content(tag).decode()
-    fields.finish()
-    return kind, value
-
-
-def _typed(general: x509.GeneralName) -> str:
-    if isinstance(general, x509.DNSName):
-        return f"{DNS}:{general.value}"
-    if isinstance(general, x509.RFC822Name):
-        return f"{EMAIL}:{general.value}"
-    if isinstance(general, x509.UniformResourceIdentifier):
-        return f"{URI}:{general.value}"
-    if isinstance(general, x509.IPAddress) and hasattr(general.value, "packed"):
-        return f"{IP}:{address_text(general.value.packed)}"
-    raise FormatError("the certificate holds a name of another kind")
+    return der.sequence(tbs, SHA256_WITH_RSA, der.bits(signature))
 
 
 def _general_name(name: Name) -> x509.GeneralName:
@@ -413,10 +295,6 @@ def _checked_serial(serial: bytes) -> bytes:
     if len(serial) != SERIAL_SIZE_BYTES or serial[0] >> 6 != 1:
         raise ValueError("a serial number has 16 bytes with top bits 01")
     return serial
-
-
-def _serial_bytes(serial: int) -> bytes:
-    return serial.to_bytes(max(SERIAL_SIZE_BYTES, (serial.bit_length() + 7) // 8), "big")
 
 
 def _time(utc_s: int) -> dt.datetime:

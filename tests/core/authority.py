@@ -29,6 +29,14 @@ DEALT_S = 1_760_000_000
 """2025-10-09"""
 ENDS_S = 2_390_000_000
 """2045-09-26"""
+ALL_KINDS_OF_NAMES = (
+    "dns:*.example.org",
+    "dns:www.example.org",
+    "email:alice@example.org",
+    "ip:192.0.2.7",
+    "ip:2001:db8::1",
+    "uri:https://example.org/a",
+)
 NOT_BEFORE_S, NOT_AFTER_S = 1_780_000_000, 1_787_775_999
 """2026-05-28 and 90 days later, less a second"""
 

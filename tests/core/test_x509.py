@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
-import ipaddress
 import subprocess
 from pathlib import Path
 
@@ -14,14 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maftia.core import der
 from maftia.core.capturing_key import CapturingKey
 from maftia.core.errors import FormatError
-from maftia.core.names import normalise_names
 from maftia.core.spki import ENCRYPTION, X25519, rsa_spki
 from maftia.core.x509 import (
     CaSubject,
@@ -29,7 +26,6 @@ from maftia.core.x509 import (
     assemble,
     certificate_facts,
     csr_for_ca,
-    is_signed_by,
     issuer_of,
     leaf_tbs,
     root_certificate_tbs,
@@ -37,6 +33,7 @@ from maftia.core.x509 import (
     validity,
 )
 from tests.core.authority import (
+    ALL_KINDS_OF_NAMES,
     CA_KEY,
     CA_SPKI,
     DEALT_S,
@@ -53,14 +50,6 @@ from tests.core.authority import (
 from tests.core.keys import EC_P256, RSA, SIGNING_KINDS, private_key, public_key, sign
 
 QUICK = settings(derandomize=True, max_examples=100, database=None, deadline=None)
-ALL_KINDS_OF_NAMES = (
-    "dns:*.example.org",
-    "dns:www.example.org",
-    "email:alice@example.org",
-    "ip:192.0.2.7",
-    "ip:2001:db8::1",
-    "uri:https://example.org/a",
-)
 DAY_S = 86400
 
 
@@ -312,144 +301,6 @@ def test_the_day_when_the_form_of_times_changes() -> None:
         assert (b"20500101000000Z" in data) == (end == year_2050)
 
 
-# --- what is read back
-
-
-def test_a_certificate_says_what_was_put_in() -> None:
-    leaf = facts(*ALL_KINDS_OF_NAMES, "dn:CN=Alice\\, B,O=Example")
-    said = certificate_facts(certificate(leaf))
-    assert said.serial == leaf.serial
-    assert said.names == leaf.names
-    assert said.key == leaf.key
-    assert (said.not_before_s, said.not_after_s) == (NOT_BEFORE_S, NOT_AFTER_S)
-    assert said.issuer == certificate_facts(root()).subject
-    assert said.tbs == leaf_tbs(issuer(), leaf)
-    assert said.signature == sign(CA_KEY, said.tbs)
-    assert not said.is_ca
-    assert certificate_facts(root()).is_ca
-
-
-LABELS = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12).map(lambda text: "h" + text)
-HOSTS = st.lists(LABELS, min_size=2, max_size=4).map(".".join)
-VALUES = st.text([chr(c) for c in range(0x21, 0x7F)], min_size=1, max_size=20)
-PLAIN = st.text("abcABC ", min_size=1, max_size=20).map(lambda text: "x" + " ".join(text.split()))
-NAMES = st.one_of(
-    HOSTS.map("dns:{}".format),
-    HOSTS.map("dns:*.{}".format),
-    HOSTS.map("email:a.b+c@{}".format),
-    st.binary(min_size=4, max_size=4).map(lambda b: "ip:" + ".".join(map(str, b))),
-    st.integers(0, 2**96).map(lambda i: f"ip:2001:{i >> 80 & 0xFFFF:x}::{i & 0xFFFF:x}"),
-    HOSTS.map("uri:https://{}/a?b=c".format),
-    LABELS.map("uri:urn:{}".format),
-)
-SUBJECTS = st.fixed_dictionaries(
-    {"CN": PLAIN}, optional={"O": PLAIN, "UID": PLAIN, "STREET": PLAIN, "L": PLAIN, "ST": PLAIN}
-)
-
-
-@QUICK
-@given(st.lists(NAMES, min_size=1, max_size=8), st.one_of(st.none(), SUBJECTS))
-def test_all_names_come_back(names: list[str], subject: dict[str, str] | None) -> None:
-    """Whatever `normalise_names` lets in can be certified, and is read back as it was."""
-    wanted = [*names, "dn:" + ",".join(f"{key}={value}" for key, value in subject.items())] if subject else names
-    leaf = dataclasses.replace(facts(), names=normalise_names(wanted))
-    assert certificate_facts(assemble(leaf_tbs(issuer(), leaf), bytes(256))).names == leaf.names
-
-
-@QUICK
-@given(VALUES, st.sampled_from(["CN", "O", "OU", "L", "ST", "STREET", "UID"]))
-def test_all_characters_of_a_subject_come_back(value: str, kind: str) -> None:
-    escaped = "".join("\\" + char if char in '"+,;<>\\#' else char for char in value)
-    leaf = dataclasses.replace(facts(), names=normalise_names([f"dn:{kind}={escaped}"]))
-    data = assemble(leaf_tbs(issuer(), leaf), bytes(256))
-    assert certificate_facts(data).names == leaf.names
-    assert [attribute.value for attribute in x509.load_der_x509_certificate(data).subject] == [value]
-
-
-def test_a_hundred_long_names_fit() -> None:
-    host = ".".join(["a" * 63] * 3)
-    names = normalise_names(f"dns:{number:057d}x.{host}" for number in range(100))
-    leaf = dataclasses.replace(facts(kind=RSA), names=names)
-    assert certificate_facts(certificate(leaf)).names == names
-
-
-def test_a_signature_is_checked_under_the_given_key() -> None:
-    data = certificate(facts())
-    assert is_signed_by(data, CA_SPKI)
-    assert is_signed_by(root(), CA_SPKI)
-    assert not is_signed_by(data, public_key(RSA, 8))
-    tbs, signature = certificate_facts(data).tbs, certificate_facts(data).signature
-    other = leaf_tbs(issuer(), facts("dns:evil.example.org"))
-    assert not is_signed_by(assemble(other, signature), CA_SPKI)
-    assert not is_signed_by(assemble(tbs, bytes(256)), CA_SPKI)
-
-
-@settings(QUICK, max_examples=400)
-@given(st.integers(0, 10**6), st.integers(0, 255))
-def test_a_changed_byte_is_refused_or_breaks_the_signature(place: int, value: int) -> None:
-    data = bytearray(certificate(facts("dns:a.example.org", "ip:::1", "dn:CN=Alice")))
-    place %= len(data)
-    if data[place] == value:
-        return
-    data[place] = value
-    try:
-        certificate_facts(bytes(data))
-        good = is_signed_by(bytes(data), CA_SPKI)
-    except FormatError:
-        return
-    assert not good
-
-
-@QUICK
-@given(st.binary(max_size=60))
-def test_whatever_the_bytes_a_certificate_is_refused_in_one_way(data: bytes) -> None:
-    for tried in (data, der.sequence(data), assemble(der.sequence(data), b"\x01")):
-        with pytest.raises(FormatError):
-            certificate_facts(tried)
-
-
-def test_certificates_that_are_not_ours_are_refused() -> None:
-    data = certificate(facts())
-    for bad in (b"", data[:-1], data + b"\x00", bytes(10**6), b"-----BEGIN CERTIFICATE-----"):
-        with pytest.raises(FormatError):
-            certificate_facts(bad)
-    by_ec = _builder().sign(private_key(EC_P256), SHA256())
-    with pytest.raises(FormatError, match="RSA with SHA-256"):
-        certificate_facts(_der_of(by_ec))
-
-
-@pytest.mark.parametrize(
-    "general",
-    [
-        x509.RegisteredID(x509.ObjectIdentifier("1.2.3")),
-        x509.DirectoryName(x509.Name([])),
-        x509.DNSName("a..b"),
-        x509.IPAddress(ipaddress.ip_network("192.0.2.0/24")),
-        x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x05\x00"),
-    ],
-)
-def test_a_leaf_with_names_of_another_kind_is_refused(general: x509.GeneralName) -> None:
-    alternative = _builder().add_extension(x509.SubjectAlternativeName([general]), critical=True)
-    with pytest.raises(FormatError):
-        certificate_facts(_der_of(alternative.sign(CA_KEY, SHA256())))
-
-
-def test_a_leaf_with_a_subject_of_another_kind_is_refused() -> None:
-    for oid, text in ((NameOID.EMAIL_ADDRESS, "a@b.example"), (NameOID.COMMON_NAME, "M\u00fcller")):
-        builder = _builder(x509.Name([x509.NameAttribute(oid, text)]))
-        with pytest.raises(FormatError):
-            certificate_facts(_der_of(builder.sign(CA_KEY, SHA256())))
-
-
-def _builder(subject: x509.Name = x509.Name([])) -> x509.CertificateBuilder:  # noqa: B008
-    day = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    return x509.CertificateBuilder(subject, subject, private_key(EC_P256).public_key(), 5, day, day)
-
-
-def _der_of(made: x509.Certificate) -> bytes:
-    return made.public_bytes(Encoding.DER)
-
-
 # --- what an authority must be
 
 
@@ -470,7 +321,7 @@ def test_an_authority_without_key_identifier_or_with_another_key_is_refused() ->
         builder = x509.CertificateBuilder(name, name, key.public_key(), 5, day, day)
         made = builder.add_extension(x509.BasicConstraints(True, None), critical=True).sign(CA_KEY, SHA256())
         with pytest.raises(FormatError, match=r"RSA key|key identifier"):
-            issuer_of(_der_of(made))
+            issuer_of(made.public_bytes(Encoding.DER))
 
 
 @pytest.mark.parametrize(
