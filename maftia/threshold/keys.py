@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import gcd
 
 from maftia.core.hashing import H
-from maftia.core.identifiers import ShareIndex
+from maftia.core.identifiers import PartyId, ShareIndex
 from maftia.core.limits import RSA_MODULUS_BITS_MAX
 from maftia.core.quorum import Quorums
 from maftia.threshold import group, shamir
@@ -116,6 +116,12 @@ class CoinPublicKey:
     def digest(self) -> bytes:
         """32 bytes that name this key; bound into every share's proof."""
         return H("maftia/coin/key/v1", self.n, self.t, *self.verification_points)
+
+    def point(self, party: PartyId) -> bytes:
+        """The verification point of one party; raises IndexError for a stranger."""
+        if not 0 <= party < self.n:
+            raise IndexError(f"no party {party} among {self.n}")
+        return self.verification_points[party]
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,5 +118,9 @@ def test_no_secret_is_shown():
 
 
 def test_points_are_found_by_party():
-    assert COIN_PUBLIC.verification_points[3] == group.multiply_base(COIN_SHARES[3].secret)
-    assert [share.index for share in COIN_SHARES] == [PartyId(party) + 1 for party in range(4)]
+    for party in range(4):
+        assert COIN_PUBLIC.point(PartyId(party)) == group.multiply_base(COIN_SHARES[party].secret)
+        assert COIN_SHARES[party].index == party + 1
+    for stranger in (-1, 4):
+        with pytest.raises(IndexError, match="no party"):
+            COIN_PUBLIC.point(PartyId(stranger))
