@@ -96,6 +96,10 @@ def test_values_are_of_one_cluster_epoch_use_round_and_label():
     assert all(len(value) == coin.VALUE_SIZE_BYTES for value in seen)
 
 
+def test_a_value_is_of_its_name_and_not_of_its_element_alone():
+    assert replace(VALUE, name=b"another").value("leaders") != VALUE.value("leaders")
+
+
 def test_a_share_is_determined_and_of_fixed_size():
     assert SERVERS[0].share(USE, ROUND) == MADE[ZERO]
     assert {len(share) for share in MADE.values()} == {SHARE_SIZE_BYTES} == {96}
@@ -275,6 +279,23 @@ def test_the_challenge_is_over_every_value():
     assert element == rbcl.crypto_scalarmult_ristretto255(KEYS[1].secret, base)
 
 
+def test_the_nonce_is_of_the_secret_and_the_whole_statement():
+    """Recomputed from the response; a nonce that others can compute would give the secret away."""
+    share = SERVERS[1].share(USE, ROUND)
+    c, z = (int.from_bytes(part, "little") for part in (share[32:64], share[64:]))
+    name = coin.coin_name(DOMAIN, USE, ROUND)
+    fields = (PUBLIC.digest, 2, PUBLIC.verification_points[1], name, coin._base_element(name), share[:32])
+    nonce = int.from_bytes(hashed("maftia/coin/nonce/v1", KEYS[1].secret, *fields), "little") % L
+    assert (z - c * int.from_bytes(KEYS[1].secret, "little")) % L == nonce
+
+
+def test_canary_a_nonce_without_the_secret():
+    bug = Bug(
+        "maftia.threshold.coin:make_share", "group.WIDE_SIZE_BYTES, key_share.secret, *", "group.WIDE_SIZE_BYTES, *"
+    )
+    assert_caught(bug, test_the_nonce_is_of_the_secret_and_the_whole_statement)
+
+
 def times(k: int, element: bytes) -> bytes:
     return group.multiply(group.scalar(k), element)
 
@@ -347,6 +368,21 @@ def relabelled(public, party: PartyId) -> bool:
     """A right share, shown under a key that differs in its threshold, or as another's with the same point."""
     share = coin.make_share(DOMAIN, PUBLIC, KEYS[1], USE, ROUND)
     return coin.verify_share(DOMAIN, public, party, USE, ROUND, share)
+
+
+def test_the_last_party_is_not_party_minus_one_as_well():
+    """Python would find its point at index -1."""
+    secret, point = int.from_bytes(KEYS[3].secret, "little"), PUBLIC.verification_points[3]
+    element = times(secret, P)
+    statement = (PUBLIC.digest, 0, point, NAME, P, element)
+    commitments = (group.multiply_base(group.scalar(R)), times(R, P))
+    c = int.from_bytes(coin._challenge(statement, *commitments), "little")
+    assert not accepted(element, c, R + c * secret, PartyId(-1))
+
+
+def test_canary_negative_parties():
+    bug = Bug("maftia.threshold.coin:verify_share", "0 <= party", "party")
+    assert_caught(bug, test_the_last_party_is_not_party_minus_one_as_well)
 
 
 FORGERIES = {

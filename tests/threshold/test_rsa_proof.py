@@ -177,6 +177,11 @@ def test_the_nonce_is_long_determined_and_of_one_statement():
     assert len(others - {nonce}) == len(statement) + 1
 
 
+def test_canary_a_nonce_without_the_secret():
+    bug = Bug("maftia.threshold.rsa_proof:_nonce", "size, share.secret, *", "size, *")
+    assert_caught(bug, test_the_nonce_is_long_determined_and_of_one_statement)
+
+
 # --- the challenge, by an independent hand, and every field of it
 
 
