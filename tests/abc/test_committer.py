@@ -88,7 +88,9 @@ def test_a_calm_dag_commits_every_slot_by_round_plus_four() -> None:
         view.see(blocks)
         assert len(view.committed) == 2 * max(0, count - 4)
     assert view.committed == [
-        next(b.ref for b in rounds[r - 1] if b.author == leader_of(maker, r, slot)) for r in range(1, 6) for slot in (0, 1)
+        next(b.ref for b in rounds[r - 1] if b.author == leader_of(maker, r, slot))
+        for r in range(1, 6)
+        for slot in (0, 1)
     ]
 
 
@@ -175,7 +177,11 @@ def test_two_certified_twins_halt() -> None:
         second = maker.block(author, 2, [first["B"], *[b for b in blocks if b.ref.round == 1 and b.author]])
         thirds = [second, *[b for b in blocks if b.ref.round == 2 and b.author != author]]
         third = maker.block(author, 3, thirds)
-        lies += [second, third, maker.block(author, 4, [third, *[b for b in blocks if b.ref.round == 3 and b.author != author]])]
+        lies += [
+            second,
+            third,
+            maker.block(author, 4, [third, *[b for b in blocks if b.ref.round == 3 and b.author != author]]),
+        ]
     top = [maker.block(a, 5, voters) for a in (1, 2)]
     top.append(maker.block(3, 5, [b for b in lies if b.ref.round == 4]))
     view = View(maker, slots=1).see(blocks).see(lies)
@@ -254,7 +260,9 @@ def test_the_coin_opens_with_q_blocks_and_not_before() -> None:
 def test_bad_shares_are_blamed_and_do_not_hold_up(bad: bytes | str) -> None:
     maker = Maker(4)
     rounds = maker.rounds(4)
-    share = {"swapped": maker.coin.share_of(2, COIN_USE, 1), "replayed": maker.coin.share_of(0, COIN_USE, 0)}.get(bad, bad)
+    share = {"swapped": maker.coin.share_of(2, COIN_USE, 1), "replayed": maker.coin.share_of(0, COIN_USE, 0)}.get(
+        bad, bad
+    )
     fives = [maker.block(0, 5, rounds[3], share=share), *maker.round_of(rounds[3], (1, 2))]
     view = View(maker)
     for blocks in rounds:
