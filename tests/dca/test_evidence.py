@@ -14,6 +14,7 @@ from maftia.core.policy import parse_policy
 from maftia.core.quorum import Quorums
 from maftia.core.signing import ServerAuthenticator, SigningKey
 from maftia.core.spki import key_digest
+from maftia.dca import evidence
 from maftia.dca.evidence import (
     CHALLENGE_GATHERER,
     FALSE_ATTESTATION,
@@ -23,7 +24,6 @@ from maftia.dca.evidence import (
     Subject,
     answers_challenge,
     attest,
-    count_attestations,
     proven_keys,
     proven_tokens,
 )
@@ -51,7 +51,7 @@ SECRET = H("secret")
 
 
 def counted(given, subject: Subject = SIGNED.subject, claim: Claim = CLAIM, now: int = NOW):
-    return count_attestations(AUTHENTICATORS[0], subject, claim, given, now)
+    return evidence.count_attestations(AUTHENTICATORS[0], subject, claim, given, now)
 
 
 # --- nonces

@@ -127,6 +127,13 @@ def test_two_clients_may_use_one_rid():
     assert answers[0].serial != answers[1].serial
 
 
+def test_two_clients_may_use_one_rid_in_one_commit():
+    world = World(policy=World.policy.replace("shared_names = false", "shared_names = true"))
+    number = world.rid()
+    effects = world.commit(*(client.record(client.issue(number, KEY, "dns:a.example")) for client in (ALICE, BOB)))
+    assert len({effect.answer.serial for effect in effects}) == 2
+
+
 @pytest.mark.parametrize(
     ("offset", "code"),
     [
