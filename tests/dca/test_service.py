@@ -334,7 +334,7 @@ def test_signatures_leave_with_their_certificates():
 # --- no bytes do harm
 
 
-@settings(derandomize=True, max_examples=150, deadline=None)
+@settings(derandomize=True, max_examples=80, deadline=None)
 @given(st.data())
 def test_no_record_of_a_stranger_stops_a_server(data):
     """Any bytes, any signed body, any request: an effect, a refusal or nothing; never an exception."""
