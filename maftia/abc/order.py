@@ -133,6 +133,8 @@ class AtomicBroadcast:
         )
         self._streams = Streams()
         self._restart = Restart(quorums, me)
+        self._queries: dict[PartyId, int] = {}
+        """the newest query of each peer"""
         self._intake = Intake(self._rules, self._dag, equivocators, self._streams, self._restart, self._accepted)
         self._undurable: dict[BlockRef, Block] = {}
         self._certified: OrderState | None = None
@@ -251,7 +253,9 @@ class AtomicBroadcast:
     def peer_connected(self, peer: PartyId, now: Now) -> OrderStep:
         """The link to this peer is new: what was sent on the old one may be lost.  Idempotent."""
         step = OrderStep()
-        step.send(peer, self._holds(peer, query=max(1, self._restart.query), answers=0))
+        # the answer to this peer's query may have been lost with my link to it: say it again
+        answers = self._queries.get(peer, 0)
+        step.send(peer, self._holds(peer, query=max(1, self._restart.query), answers=answers))
         for proof in self._equivocators.proofs.values():
             step.send(peer, proof)
         self._intake.fetcher.link_renewed(peer, now.monotonic_ms)
@@ -307,6 +311,7 @@ class AtomicBroadcast:
         self._check_own(holds)
         self._restart.answered(sender, holds.answers)
         if holds.query:
+            self._queries[sender] = holds.query
             step.send(sender, self._holds(sender, query=0, answers=holds.query))
             self._intake.fetcher.link_renewed(sender, now.monotonic_ms)
         blocks, more = stream_from(self._producer.own, holds.after)
