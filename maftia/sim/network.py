@@ -101,6 +101,7 @@ class Seat(Generic[M, O]):
     """crash as soon as the journal holds so many records, before any message that follows them"""
     life: int = 0
     alarm: int | None = None
+    last_sent_ms: int = 0
 
 
 @dataclass(order=True, slots=True)
@@ -129,7 +130,6 @@ class Network(Generic[M, O]):
         self.weather = weather
         self.deliveries = 0
         self.sent_bytes = 0
-        self.last_sent_ms = 0
         self._encode = encode_message
         self._events: list[_Event] = []
         self._order = 0
@@ -146,6 +146,11 @@ class Network(Generic[M, O]):
     def trace(self) -> bytes:
         """Digest of all that happened so far."""
         return self._trace.digest()
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether anything is left to happen."""
+        return bool(self._events)
 
     def machine(self, party: PartyId) -> Machine[M, O] | None:
         """The living machine of a party."""
@@ -278,7 +283,7 @@ class Network(Generic[M, O]):
         generation = self._links.get((sender, to))
         self._note("send" if generation else "lost", sender, to, data=data)
         self.sent_bytes += len(data)
-        self.last_sent_ms = self.now_ms
+        self.seats[sender].last_sent_ms = self.now_ms
         if generation is None:
             return
         for delay_ms in self.weather.delays_ms(Passage(self.random, self.now_ms, sender, to, message)):
