@@ -57,6 +57,9 @@ class Handler(Protocol):
     def job_done(self, reference: Hashable, result: object, now: Now) -> Step[bytes, Any]:
         """The result of a job of an earlier step."""
 
+    def stop(self) -> None:
+        """Take no more requests."""
+
     def on_timer(self, now: Now) -> Step[bytes, Any]:
         """`wake_at` has come."""
 

@@ -40,6 +40,7 @@ TURN_CLIENT_FRAMES_MAX = 64
 """a client's frame costs about a millisecond of signature checks: peers never wait much longer than for these"""
 INLINE_SYNC_MAX_S = 0.002
 """a disk slower than this is waited for in a thread, so that frames are read and written meanwhile"""
+FLUSH_PAUSE_S = 0.01
 FLUSH_TIMEOUT_S = 2.0
 """how long a clean stop waits for what was promised to leave"""
 SESSION_UNIQUE_SIZE_BYTES = 32
@@ -125,7 +126,7 @@ class Driver:
         await self._execute(self._handler.start(self._now()))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Take turns until `stop`, then flush; started once the links are dialling."""
+        """Take turns until `stop`, then until what was promised has left; started once the links are dialling."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._jobs.run)
             for peer in self._peers.values():
@@ -134,11 +135,15 @@ class Driver:
             while not self._stopping:
                 await self._bell.wait(self._deadline())
                 await self._turn()
-            await self._flush()
+            with trio.move_on_after(FLUSH_TIMEOUT_S):
+                while not self._is_flushed():
+                    await self._bell.wait(trio.current_time() + FLUSH_PAUSE_S)
+                    await self._turn()
             nursery.cancel_scope.cancel()
 
     def stop(self) -> None:
-        """End cleanly: no client is served any more, what waits to be sent is sent, then `run` returns."""
+        """End cleanly: no request is taken any more, what waits to be sent is sent, then `run` returns."""
+        self._handler.stop()
         self._stopping = True
         self._bell.ring()
 
@@ -242,11 +247,6 @@ class Driver:
 
     def _job_done(self, reference: Hashable, result: object) -> None:
         self._local.note(partial(self._handler.job_done, reference, result))
-
-    async def _flush(self) -> None:
-        with trio.move_on_after(FLUSH_TIMEOUT_S):
-            while not self._is_flushed():
-                await trio.sleep(0.01)
 
     def _is_flushed(self) -> bool:
         links = all(peer.link.is_flushed for peer in self._peers.values())

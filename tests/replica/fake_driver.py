@@ -69,6 +69,9 @@ class FakeHandler:
     def job_done(self, reference: Hashable, result: object, now: Now) -> Step[bytes, Any]:
         return self._call("job_done", reference, result)
 
+    def stop(self) -> None:
+        self._call("stop")
+
     def on_timer(self, now: Now) -> Step[bytes, Any]:
         return self._call("on_timer", now.monotonic_ms)
 
