@@ -98,7 +98,7 @@ class AttestationCollector:
 
     Attestations count only if their times are near agreed time, which a client does not
     know.  `needed` ≥ t+1 whose times agree hold an honest server's, so all of them are
-    near; until there are such, more are gathered.
+    near; until there are such, or t more than needed, more are gathered.
     """
 
     def __init__(self, quorums: Quorums, servers: Authenticator, subject: Subject, claim: Claim, needed: int) -> None:
@@ -132,13 +132,13 @@ class AttestationCollector:
     @property
     def result(self) -> tuple[Attestation, ...] | None:
         """Enough of them, by server; None where more must be gathered."""
-        # upon k attestations of one time, or of n−t servers: of the latter at most t are of no use
+        # upon k attestations of one time, or k+t of any: of the latter at most t are of no use
         by_time = sorted(self._attestations.values(), key=lambda attestation: attestation.time_ms)
         for first in range(len(by_time) - self._needed + 1):
             chosen = by_time[first : first + self._needed]
             if chosen[-1].time_ms - chosen[0].time_ms <= ATTESTATION_AGREEMENT_MS:
                 return _by_server(chosen)
-        if self._quorums.may_proceed(self._attestations.keys()):
+        if len(by_time) >= self._needed + self._quorums.t:
             return _by_server(by_time)
         return None
 

@@ -1,0 +1,255 @@
+"""One request from first word to result: who is asked what, and what silence and lies lead to."""
+
+from __future__ import annotations
+
+from maftia.client.conversation import Conversation, Say, Wish
+from maftia.client.reply_collector import Believed, Refuted
+from maftia.core.codec import decode
+from maftia.core.errors import Code
+from maftia.core.identifiers import PartyId
+from maftia.core.limits import CONTACT_PAUSE_MS, GATHER_PAUSE_MS
+from maftia.core.spki import key_digest, verify_by_key
+from maftia.dca.evidence import CHALLENGE_GATHERER, Claim, attest
+from maftia.dca.fold import ParsedRecord, parse_record
+from maftia.dca.messages import Attested, Confirm, Submit, Watch
+from maftia.dca.requests import REVOKE, Record, challenge_string
+from tests.client.authority import (
+    COMPOSER,
+    DOMAIN,
+    NOW_S,
+    SERIAL,
+    answer,
+    certificate,
+    deployment,
+    issue_request,
+    key,
+    outcome,
+    refused,
+    rid,
+    server,
+)
+from tests.replica.fakes import authenticators
+
+N = 4
+NONCES = {PartyId(i): bytes([i]) * 32 for i in range(N)}
+
+
+def issuing(**options: object) -> Conversation:
+    wish = Wish(issue_request(), COMPOSER, key().sign, **options)  # type: ignore[arg-type]
+    return Conversation(deployment(N), wish, 0)
+
+
+def revoking(**options: object) -> Conversation:
+    wish = Wish(COMPOSER.revoke(rid(), key=key().spki), COMPOSER, **options)  # type: ignore[arg-type]
+    return Conversation(deployment(N), wish, 0)
+
+
+def attested(i: int, ms: int = 0, request: int = 1) -> Attested:
+    subject = issue_request(request).subject
+    claim = Claim(CHALLENGE_GATHERER, key_digest(key().spki))
+    return Attested(subject.rid, attest(authenticators(N)[i], subject, claim, NOW_S * 1000 + ms))
+
+
+def kinds(said: list[Say]) -> dict[int, str]:
+    assert len({say.server for say in said}) == len(said)
+    return {say.server: type(say.message).__name__ for say in said}
+
+
+def submitted(said: list[Say]) -> ParsedRecord:
+    records = {say.message.record for say in said if isinstance(say.message, Submit)}
+    [record] = records
+    parsed = parse_record(DOMAIN, record)
+    assert isinstance(parsed, ParsedRecord)
+    assert decode(record, Record, 100_000).body
+    return parsed
+
+
+def test_as_many_are_asked_to_confirm_as_are_needed_each_by_its_own_challenge() -> None:
+    talk = issuing()
+    said = talk.begin(NONCES)
+    assert list(kinds(said).values()) == ["Confirm"] * 2
+    for say in said:
+        assert isinstance(say.message, Confirm)
+        subject = talk.subject
+        string = challenge_string(DOMAIN, say.server, subject.client, subject.rid, subject.digest, NONCES[say.server])
+        assert verify_by_key(key().spki, string, say.message.proof)
+        assert say.message.nonce == NONCES[say.server]
+
+
+def test_requests_spread_over_the_servers() -> None:
+    seen = set()
+    for i in range(40):
+        talk = Conversation(deployment(N), Wish(issue_request(i), COMPOSER, key().sign), 0)
+        seen.add(frozenset(say.server for say in talk.begin(NONCES)))
+    assert len(seen) == 6
+
+
+def test_the_record_goes_to_2t_plus_1_and_is_watched_at_the_others() -> None:
+    talk = issuing()
+    first, second = (say.server for say in talk.begin(NONCES))
+    assert talk.heard(first, attested(first), 0) == []
+    said = talk.heard(second, attested(second), 0)
+    assert sorted(kinds(said).values()) == ["Submit", "Submit", "Submit", "Watch"]
+    assert {a.server for a in submitted(said).body.attestations} == {first, second}
+    assert talk.heard(first, attested(first), 0) == []
+
+
+def test_the_result_ends_it() -> None:
+    talk = issuing()
+    for server_, say in [(say.server, say) for say in talk.begin(NONCES)]:
+        talk.heard(server_, attested(server_), 0)
+        assert say.server == server_
+    for i in range(2):
+        assert talk.result is None
+        talk.heard(server(i), outcome(talk.subject, answer(), certificate()), 0)
+    assert talk.result == Believed(answer(), (certificate(),))
+    assert talk.on_timer(10**9) == talk.heard(server(3), attested(3), 0) == talk.lost(server(0)) == []
+
+
+def test_who_refuses_lies_or_goes_is_replaced_at_once() -> None:
+    talk = issuing()
+    first, second = (say.server for say in talk.begin(NONCES))
+    assert list(kinds(talk.heard(first, refused(talk.subject, "staleRequest"), 0)).values()) == ["Confirm"]
+    assert list(kinds(talk.heard(second, attested(second, request=2), 0)).values()) == ["Confirm"]
+    talk = issuing()
+    first, second = (say.server for say in talk.begin(NONCES))
+    assert list(kinds(talk.lost(first)).values()) == ["Confirm"]
+
+
+def test_who_is_slow_to_confirm_is_not_waited_for_alone() -> None:
+    talk = issuing()
+    talk.begin(NONCES)
+    assert talk.wake_at == GATHER_PAUSE_MS
+    assert talk.on_timer(GATHER_PAUSE_MS - 1) == []
+    assert list(kinds(talk.on_timer(GATHER_PAUSE_MS)).values()) == ["Confirm"] * 2
+
+
+def test_a_false_time_makes_it_ask_further() -> None:
+    talk = issuing()
+    first, second = (say.server for say in talk.begin(NONCES))
+    talk.heard(first, attested(first, -9 * 60_000), 0)
+    [more] = talk.heard(second, attested(second), 0)
+    assert isinstance(more.message, Confirm)
+    said = talk.heard(more.server, attested(more.server), 0)
+    assert {a.server for a in submitted(said).body.attestations} == {second, more.server}
+
+
+def test_a_refusal_before_the_order_is_believed_from_t_plus_1() -> None:
+    talk = issuing()
+    talk.begin(NONCES)
+    talk.heard(server(0), refused(talk.subject, "policyViolation"), 0)
+    assert talk.result is None
+    talk.heard(server(1), refused(talk.subject, "policyViolation"), 0)
+    assert isinstance(talk.result, Refuted)
+    assert talk.result.refusal.code == Code.POLICY_VIOLATION
+
+
+def test_without_a_key_to_confirm_the_record_goes_out_at_once() -> None:
+    talk = revoking()
+    said = talk.begin(NONCES)
+    assert sorted(kinds(said).values()) == ["Submit", "Submit", "Submit", "Watch"]
+    assert submitted(said).request.kind == REVOKE
+
+
+def test_contact_one_goes_to_the_next_after_a_second_of_silence() -> None:
+    talk = revoking(contact="one")
+    said = talk.begin(NONCES)
+    assert sorted(kinds(said).values()) == ["Submit", "Watch", "Watch", "Watch"]
+    reached = {say.server for say in said if isinstance(say.message, Submit)}
+    for i in range(1, N):
+        assert talk.wake_at == i * CONTACT_PAUSE_MS
+        assert talk.on_timer(talk.wake_at - 1) == []
+        [say] = talk.on_timer(talk.wake_at)
+        assert isinstance(say.message, Submit)
+        reached.add(say.server)
+    assert reached == set(range(N))
+    assert talk.on_timer(talk.wake_at) == []
+
+
+def test_contact_one_goes_to_the_next_at_once_when_the_server_is_full_or_gone() -> None:
+    talk = revoking(contact="one")
+    first = next(say.server for say in talk.begin(NONCES) if isinstance(say.message, Submit))
+    [second] = talk.heard(first, refused(talk.subject, Code.OVERLOADED), 0)
+    assert isinstance(second.message, Submit)
+    [third] = talk.lost(second.server)
+    assert isinstance(third.message, Submit)
+    assert len({first, second.server, third.server}) == 3
+
+
+def test_overloaded_everywhere_is_the_result() -> None:
+    talk = revoking()
+    said = talk.begin(NONCES)
+    for _ in range(N):
+        assert talk.result is None
+        say = next(say for say in said if isinstance(say.message, Submit))
+        said.remove(say)
+        said += talk.heard(say.server, refused(talk.subject, Code.OVERLOADED), 0)
+    assert isinstance(talk.result, Refuted)
+    assert talk.result.refusal.code == Code.OVERLOADED
+
+
+def test_on_a_new_connection_everything_is_said_again() -> None:
+    talk = issuing()
+    first, second = (say.server for say in talk.begin(NONCES))
+    talk.lost(first)
+    [again] = talk.welcomed(first, b"\x77" * 32)
+    assert isinstance(again.message, Confirm)
+    assert again.message.nonce == b"\x77" * 32
+    talk.heard(first, attested(first), 0)
+    said = talk.heard(second, attested(second), 0)
+    for say in said:
+        talk.lost(say.server)
+        [again] = talk.welcomed(say.server, b"\x78" * 32)
+        if isinstance(say.message, Submit):
+            assert again == say
+        else:
+            assert isinstance(again.message, Watch | Submit)
+
+
+def test_a_new_nonce_on_the_same_connection_is_answered_while_confirming_and_ignored_after() -> None:
+    talk = issuing()
+    first, second = (say.server for say in talk.begin(NONCES))
+    [again] = talk.welcomed(first, b"\x77" * 32)
+    assert isinstance(again.message, Confirm)
+    talk.heard(first, attested(first), 0)
+    talk.heard(second, attested(second), 0)
+    assert talk.welcomed(first, b"\x78" * 32) == []
+
+
+def test_servers_that_connect_later_are_asked_as_they_come() -> None:
+    talk = issuing()
+    assert talk.begin({}) == []
+    assert kinds(talk.welcomed(server(2), NONCES[server(2)])) == {2: "Confirm"}
+    assert kinds(talk.welcomed(server(0), NONCES[server(0)])) == {0: "Confirm"}
+    assert talk.welcomed(server(1), NONCES[server(1)]) == []
+    talk.heard(server(2), attested(2), 0)
+    assert len(kinds(talk.heard(server(0), attested(0), 0))) == 3
+    assert len(kinds(talk.welcomed(server(3), NONCES[server(3)]))) == 1
+
+
+def test_a_repeated_request_asks_for_its_answer_first() -> None:
+    talk = issuing(is_repeated=True)
+    said = talk.begin({})
+    said += talk.welcomed(server(1), NONCES[server(1)])
+    assert [type(say.message) for say in said] == [Watch, Confirm]
+    for i in range(2):
+        talk.heard(server(i), outcome(talk.subject, answer(), certificate()), 0)
+    assert talk.result == Believed(answer(), (certificate(),))
+
+
+def test_the_evidence_that_was_asked_for_is_gathered() -> None:
+    talk = issuing(attestations=3)
+    said = talk.begin(NONCES)
+    assert len(said) == 3
+    for say in said[:2]:
+        assert talk.heard(say.server, attested(say.server), 0) == []
+    assert len(submitted(talk.heard(said[2].server, attested(said[2].server), 0)).body.attestations) == 3
+
+
+def test_serial_is_what_the_answer_says() -> None:
+    talk = issuing(is_repeated=True)
+    talk.begin(NONCES)
+    for i in range(2):
+        talk.heard(server(i), outcome(talk.subject, answer(serial=SERIAL), certificate()), 0)
+    assert isinstance(talk.result, Believed)
+    assert talk.result.answer.serial == SERIAL
