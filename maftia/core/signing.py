@@ -76,9 +76,11 @@ class ServerAuthenticator:
         self._verify_keys = verify_keys
 
     def sign(self, tag: str, *fields: bytes | int | str) -> bytes:
+        """As `Authenticator` says."""
         return self._key.sign(self._bind(tag, fields))
 
     def verify(self, party: PartyId, signature: bytes, tag: str, *fields: bytes | int | str) -> bool:
+        """As `Authenticator` says; false for a party that there is not."""
         if not 0 <= party < len(self._verify_keys):
             return False
         return verify_ed25519(self._verify_keys[party], self._bind(tag, fields), signature)
