@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Of frames and connections: net.
+# For frames and connections, in net.
 FRAME_SIZE_BYTES_MAX = 4 * 1024 * 1024
 """a peer's largest message is a block of BLOCK_PAYLOAD_BYTES_MAX with its references"""
 CLIENT_FRAME_SIZE_BYTES_MAX = 64 * 1024
@@ -30,7 +30,7 @@ PEER_FRAME_TIMEOUT_S = 60.0
 WATCHES_PER_SESSION_MAX = 256
 """outstanding requests of one connection"""
 
-# Of records and blocks: abc.
+# For records and blocks, in abc.
 RECORD_SIZE_BYTES_MAX = 32 * 1024
 """a request with a hundred names, an RSA-4096 key and n attestations fits"""
 BLOCK_RECORDS_MAX = 512
@@ -63,13 +63,13 @@ FETCH_ANSWER_BYTES_MAX = 4 * 1024 * 1024
 STREAM_BLOCKS_MAX = REFERENCE_WINDOW_ROUNDS
 """own blocks sent at once to one who lags; it asks for more when it has placed them"""
 
-# Of agreement.
+# For agreement.
 AGREEMENT_ROUNDS_AHEAD_MAX = 64
 """votes of later rounds are dropped; who lags that far behind is brought home by DECIDE"""
 AGREEMENT_PROOF_SIZE_BYTES_MAX = 64 * 1024
 """a resolve request with both promises and their certificates fits"""
 
-# Of requests: dca.
+# For requests, in dca.
 NAMES_MAX = 100
 NAME_LENGTH_MAX = 253
 KEY_SIZE_BYTES_MAX = 1200
@@ -81,7 +81,7 @@ ATTESTATION_WINDOW_MS = 10 * 60 * 1000
 NONCE_LIFETIME_MS = 10 * 60 * 1000
 """a challenge nonce is recognised this long"""
 
-# Of dealer.
+# For the dealer.
 SERVERS_MAX = 64
 """messages grow with n² and the factor n! of Shoup's exponents with n log n: beyond this nothing was measured"""
 EPOCH_MAX = 2**31
@@ -98,7 +98,7 @@ PASSPHRASE_SIZE_BYTES_MAX = 1024
 SCRYPT_MEMORY_BYTES_MAX = 256 * 1024 * 1024
 """what a damaged or hostile init file may ask for before its passphrase is known to be right"""
 
-# Of names, keys, certificates, policy: core.
+# For names, keys, certificates, policy, in core.
 LABEL_LENGTH_MAX = 63
 """of a DNS name (RFC 1035)"""
 EMAIL_LOCAL_LENGTH_MAX = 64
@@ -121,7 +121,7 @@ POLICY_SIZE_BYTES_MAX = 256 * 1024
 POLICY_ENTRIES_MAX = 1024
 """globs of one list, tokens, authorities, administrators"""
 
-# Of replica: signing, checkpoints, sessions.
+# For signing, checkpoints and sessions, in replica.
 SIGNING_HOLD_BACK_MS = 300
 """a server that is not designated waits this long for a signature before it sends its share"""
 SIGNING_NEED_PAUSE_MS_MAX = 60_000
@@ -139,11 +139,11 @@ CHECKPOINT_VOTES_PER_PEER_MAX = 8
 RECENT_OUTCOMES_MAX = 1024
 """answers kept for a watch that comes after the effect; retrieves have no other memory"""
 
-# Of threshold keys.
+# For threshold keys.
 SUBSET_SEARCH_SERVERS_MAX = 10
 """imported keys: at most 210 subsets of t+1 are tried, some 0.1 s"""
 
-# Of records: dca.
+# For evidence and answers, in dca.
 PROOFS_PER_RECORD_MAX = 4
 """keys that sign a request as evidence: the new one, the old one, and room"""
 TOKENS_PER_RECORD_MAX = 4
@@ -151,7 +151,7 @@ TOKENS_PER_RECORD_MAX = 4
 RETRIEVE_EXAMINED_MAX = 4096
 """certificates of a key or name that one retrieve looks through, on every server"""
 
-# Of client.
+# For the client.
 ATTESTATION_AGREEMENT_MS = 2 * 60 * 1000
 """attestations this near to each other are all near agreed time if one honest server's is among them"""
 GATHER_PAUSE_MS = 300
