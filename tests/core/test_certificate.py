@@ -175,6 +175,11 @@ def _der_of(made: x509.Certificate) -> bytes:
     return made.public_bytes(Encoding.DER)
 
 
+def test_an_enormous_certificate_is_not_read() -> None:
+    with pytest.raises(FormatError, match="enormous"):
+        certificate_facts(_made(rest=bytes(10**6)))
+
+
 # --- structures that no builder makes
 
 

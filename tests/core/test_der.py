@@ -65,6 +65,7 @@ def test_what_is_read_is_what_the_writer_makes_of_it(data: bytes) -> None:
         ("0282 01", "cut short"),
         ("028101 05", "padded length"),
         ("02820005 0102030405", "padded length"),
+        ("02820080" + "01" * 128, "padded length"),
         ("0280 05 0000", "indefinite"),
         ("02850000000001 05", "enormous"),
         ("0201 80", "negative"),

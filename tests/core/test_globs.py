@@ -22,6 +22,11 @@ def test_a_glob_means_what_the_regular_expression_means(pattern: str, value: str
     assert glob_matches(pattern, value) == bool(re.fullmatch(expression, value))
 
 
+def test_head_and_tail_of_a_glob_do_not_share_characters() -> None:
+    assert not glob_matches("ab*bc", "abc")
+    assert glob_matches("ab*bc", "abbc")
+
+
 def test_a_hostile_pattern_takes_no_time() -> None:
     assert not glob_matches("*a" * 126, "a" * 125 + "b" * 128)
 

@@ -164,6 +164,11 @@ def test_the_text_of_a_token_is_the_seed_of_its_key() -> None:
             token_key(bad)
 
 
+def test_lists_may_hold_all_that_is_known() -> None:
+    every = '"open", "token", "signature", "certificate"'
+    assert len(parse_policy(changed('\nmode = ["open"]', f"\nmode = [{every}]")).ask) == 4
+
+
 # --- mistakes
 
 WRONG = {
