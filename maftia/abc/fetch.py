@@ -108,14 +108,16 @@ class Fetcher:
             return None
         pause_ms = min(FETCH_PAUSE_MS_MIN << want.cycles, FETCH_PAUSE_MS_MAX)
         self._schedule(ref, want, now_ms + pause_ms)
-        peer = want.queue[0]
-        if self._outstanding.get(peer, 0) >= FETCHES_PER_PEER_MAX:
-            want.queue.rotate(-1)
+        peer = next((peer for peer in want.queue if self._has_room(peer)), None)
+        if peer is None:
             return None
-        want.queue.popleft()
+        want.queue.remove(peer)
         want.asked = peer
         self._outstanding[peer] = self._outstanding.get(peer, 0) + 1
         return peer
+
+    def _has_room(self, peer: PartyId) -> bool:
+        return self._outstanding.get(peer, 0) < FETCHES_PER_PEER_MAX
 
     def _begin_cycle(self, ref: BlockRef, want: _Want) -> None:
         want.cycles += 1
