@@ -119,13 +119,17 @@ async def open_client(
 ) -> AsyncIterator[Client]:
     """A client whose links are being made; `connects` replaces TLS to the servers of the cluster file."""
     client = Client(cluster, identity, utc_ms, random_bytes, connects or dial_all(cluster))
+    failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         for link in client.links.values():
             nursery.start_soon(link.run)
         try:
             yield client
-        finally:
-            nursery.cancel_scope.cancel()
+        except Exception as error:  # noqa: BLE001 (raised again below, bare: the nursery would wrap it in a group)
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 def dial_all(cluster: ClusterFile) -> dict[PartyId, Connect]:
