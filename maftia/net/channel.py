@@ -8,6 +8,8 @@ One task may receive while another sends.
 from __future__ import annotations
 
 import math
+import os
+import ssl
 
 import trio
 
@@ -64,7 +66,7 @@ class Channel:
         try:
             await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise ChannelError(f"cannot send: {error.__cause__ or error}") from None
+            raise ChannelError(f"cannot send: {reason_of(error)}") from None
 
     async def aclose(self) -> None:
         """End the connection at once, whatever the other side does."""
@@ -86,5 +88,19 @@ class Channel:
                     raise ChannelError("the other side ended the connection")
                 return data
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise ChannelError(f"cannot receive: {error.__cause__ or error}") from None
+            raise ChannelError(f"cannot receive: {reason_of(error)}") from None
         raise ChannelError("the other side took too long")
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a stream broke, for people."""
+    cause = error.__cause__ or error
+    if isinstance(cause, ExceptionGroup):  # one for each address that a name has
+        cause = cause.exceptions[0]
+    if isinstance(cause, ConnectionError) and cause.errno:
+        return os.strerror(cause.errno)
+    if isinstance(cause, ssl.SSLError) and "EOF" in (cause.reason or ""):
+        return "the connection ended"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return str(cause) or "the connection broke"

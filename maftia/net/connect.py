@@ -8,7 +8,7 @@ import ssl
 import trio
 
 from maftia.core.limits import FRAME_SIZE_BYTES_MAX, HANDSHAKE_TIMEOUT_S
-from maftia.net.channel import Channel, ChannelError
+from maftia.net.channel import Channel, ChannelError, reason_of
 from maftia.net.tls import Endpoint, TlsIdentity, dialling_context, secure_dialled
 
 UNACKNOWLEDGED_TIMEOUT_MS = 20_000
@@ -40,7 +40,7 @@ class Dialler:
         try:
             transport = await trio.open_tcp_stream(self.endpoint.host, self.endpoint.port)
         except OSError as error:
-            raise ChannelError(f"cannot connect to {self._name}: {error}") from None
+            raise ChannelError(f"cannot connect to {self._name}: {reason_of(error)}") from None
         tune(transport.socket)
         return transport
 

@@ -20,7 +20,7 @@ import trio
 from maftia.core.cluster_file import ServerFacts
 from maftia.core.files import pem_of_der
 from maftia.core.identifiers import PartyId
-from maftia.net.channel import ChannelError
+from maftia.net.channel import ChannelError, reason_of
 
 PIN_SIZE_BYTES = 32
 
@@ -107,8 +107,7 @@ async def _handshake(stream: SecureStream) -> None:
     try:
         await stream.do_handshake()
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        reason = error.__cause__ or error
-        raise ChannelError(f"the TLS handshake failed: {reason}") from None
+        raise ChannelError(f"the TLS handshake failed: {reason_of(error)}") from None
 
 
 def _certificate(stream: SecureStream) -> bytes | None:

@@ -13,8 +13,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-PAGE_ROWS = 256
-"""rows that a scan fetches at a time"""
+PAGE_ROWS_FIRST, PAGE_ROWS_MAX = 4, 256
+"""rows that a scan fetches at a time: few at first, as most scans end early, then doubling"""
 
 
 class SqliteKeyValue:
@@ -26,6 +26,8 @@ class SqliteKeyValue:
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._has_unsynced = False
+        self._has_failed = False
+        """half a batch may be in the open transaction, which is never committed then"""
         for statement in (
             "PRAGMA journal_mode = WAL",
             "PRAGMA synchronous = FULL",
@@ -44,10 +46,10 @@ class SqliteKeyValue:
 
         What is written meanwhile may be seen or not.
         """
-        low, is_first = prefix, True
-        while rows := self._page(low, prefix, is_first):
+        low, comparison, count = prefix, ">=", PAGE_ROWS_FIRST
+        while rows := self._page(low, comparison, prefix, count):
             yield from rows
-            low, is_first = rows[-1][0], False
+            low, comparison, count = rows[-1][0], ">", min(2 * count, PAGE_ROWS_MAX)
 
     def write(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Set values, or remove keys (None): all of them or none."""
@@ -58,13 +60,15 @@ class SqliteKeyValue:
             self._has_unsynced = True
         removed = [(key,) for key, value in changes.items() if value is None]
         changed = [(key, value) for key, value in changes.items() if value is not None]
-        self._connection.execute("SAVEPOINT batch")
+        self._has_failed = True
         self._connection.executemany("DELETE FROM state WHERE key = ?", removed)
         self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", changed)
-        self._connection.execute("RELEASE batch")
+        self._has_failed = False
 
     def sync(self) -> None:
         """Make durable what was written; without such, do nothing."""
+        if self._has_failed:
+            raise sqlite3.OperationalError("an earlier write failed")
         if self._has_unsynced:
             self._connection.execute("COMMIT")
             self._has_unsynced = False
@@ -73,12 +77,11 @@ class SqliteKeyValue:
         """Close the file.  What was written and not synced is dropped."""
         self._connection.close()
 
-    def _page(self, low: bytes, prefix: bytes, is_first: bool) -> list[tuple[bytes, bytes]]:
-        above = ">=" if is_first else ">"
+    def _page(self, low: bytes, comparison: str, prefix: bytes, count: int) -> list[tuple[bytes, bytes]]:
         end = _after(prefix)
         below, bounds = (" AND key < ?", (low, end)) if end is not None else ("", (low,))
-        query = f"SELECT key, value FROM state WHERE key {above} ?{below} ORDER BY key LIMIT {PAGE_ROWS}"  # noqa: S608
-        return self._connection.execute(query, bounds).fetchall()
+        query = f"SELECT key, value FROM state WHERE key {comparison} ?{below} ORDER BY key LIMIT ?"  # noqa: S608
+        return self._connection.execute(query, (*bounds, count)).fetchall()
 
 
 def _after(prefix: bytes) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maftia.store.sqlite import PAGE_ROWS, SqliteKeyValue
+from maftia.store.sqlite import PAGE_ROWS_MAX, SqliteKeyValue
 
 
 @pytest.fixture
@@ -46,6 +47,20 @@ def test_sync_without_writes_does_nothing(path: Path) -> None:
     state.close()
 
 
+def test_half_a_batch_is_never_made_durable(path: Path) -> None:
+    state = SqliteKeyValue(path)
+    state.write({b"a": b"1"})
+    state.sync()
+    with pytest.raises(sqlite3.Error):
+        state.write({b"a": b"2", b"b": object()})  # type: ignore[dict-item]
+    with pytest.raises(sqlite3.Error, match="earlier write failed"):
+        state.sync()
+    state.close()
+    state = SqliteKeyValue(path)
+    assert state.get(b"a") == b"1"
+    state.close()
+
+
 CRASHING = """
 import os, pathlib, sys
 from maftia.store.sqlite import SqliteKeyValue
@@ -70,7 +85,7 @@ def test_a_killed_process_leaves_the_state_of_its_last_sync(path: Path, when: st
 
 def test_scan_goes_page_by_page_while_others_write(path: Path) -> None:
     state = SqliteKeyValue(path)
-    keys = [b"k%05d" % number for number in range(3 * PAGE_ROWS + 5)]
+    keys = [b"k%05d" % number for number in range(3 * PAGE_ROWS_MAX + 5)]
     state.write(dict.fromkeys(keys, b"v"))
     seen = []
     for key, _ in state.scan(b"k"):
