@@ -237,6 +237,13 @@ class Cluster:
                 return
         raise AssertionError(f"not quiet after {steps_max} steps")
 
+    def run_without(self, i: int) -> None:
+        """The others go on; what goes to and from this one is lost."""
+        self.silent.add(i)
+        self.letters = [letter for letter in self.letters if i not in {letter.sender, letter.to}]
+        self.run()
+        self.silent.discard(i)
+
     def check_agreement(self) -> None:
         """Each server's commits are a prefix of the longest."""
         longest = max((self.servers[i].commits for i in self.live), key=len)
