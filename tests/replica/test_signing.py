@@ -421,3 +421,131 @@ def test_any_schedule_with_t_liars_completes_and_blames_only_them(data: st.DataO
     assert net.signed() >= set(range(n)) - liars
     for who in set(range(n)) - liars:
         assert {fault.party for fault in net.parties[who].faults} <= liars
+
+
+# --- step by step, with jobs that take their time
+
+
+def quiet_reference(party: Party) -> bytes:
+    """A reference for which this party is not designated."""
+    return next(bytes([i]) for i in range(256) if party.me not in party.sessions._designated(bytes([i])))
+
+
+def right(peer: Party, reference: bytes, *, proven: bool = False) -> Share:
+    share = peer.scheme.share_of(peer.me, MESSAGE)
+    return peer.share(share, peer.scheme.prove(MESSAGE, share) if proven else b"", reference)
+
+
+def sent(step: Step[SigningMessage, Signed], kind: type[SigningMessage]) -> list[int | None]:
+    return [send.to for send in step.messages if isinstance(send.message, kind)]
+
+
+def spoilt(party: Party, reference: bytes) -> Step[SigningMessage, Signed]:
+    """Two shares came, of servers 1 and 2, and do not combine."""
+    party.sessions.open(CERT, reference, MESSAGE, at(0))
+    party.sessions.handle(PartyId(1), right(Party(4, 1), reference), at(0))
+    return party.sessions.handle(PartyId(2), Party(4, 2).share(b"\x55" * 32, b"", reference), at(0))
+
+
+def test_a_failed_combination_asks_everybody_for_proofs() -> None:
+    party = Party(4, 0)
+    step = spoilt(party, quiet_reference(party))
+    assert [(send.to, send.message.proven) for send in step.messages if isinstance(send.message, Need)] == [
+        (None, True)
+    ]
+
+
+def test_the_last_verdict_completes() -> None:
+    party = Party(4, 0)
+    reference = quiet_reference(party)
+    spoilt(party, reference)
+    jobs = []
+    for peer in (1, 3):
+        step = party.sessions.handle(PartyId(peer), right(Party(4, peer), reference, proven=True), at(0))
+        assert step.outputs == []
+        jobs += step.jobs
+    steps = [party.sessions.job_done(job.reference, job.work(), at(0)) for job in jobs]  # type: ignore[arg-type]
+    assert [len(step.outputs) for step in steps] == [0, 1]
+    assert party.sessions.distrusted == {2}
+
+
+def test_t_proven_shares_are_not_enough() -> None:
+    party = Party(7, 0)
+    reference = quiet_reference(party)
+    party.sessions.open(CERT, reference, MESSAGE, at(0))
+    for peer in (1, 2):
+        party.sessions.handle(PartyId(peer), right(Party(7, peer), reference), at(0))
+    step = party.sessions.handle(PartyId(3), Party(7, 3).share(b"\x55" * 32, b"", reference), at(0))
+    assert sent(step, Need) == [None]
+    for peer, outputs in ((1, 0), (2, 0), (4, 1)):
+        step = party.sessions.handle(PartyId(peer), right(Party(7, peer), reference, proven=True), at(0))
+        [job] = step.jobs
+        assert isinstance(job.reference, SigningJob)
+        assert len(party.sessions.job_done(job.reference, job.work(), at(0)).outputs) == outputs
+
+
+def test_a_proof_is_not_displaced_by_the_same_share_without_one() -> None:
+    party = Party(4, 0)
+    reference = quiet_reference(party)
+    party.sessions.open(CERT, reference, MESSAGE, at(0))
+    proven = right(Party(4, 1), reference, proven=True)
+    party.sessions.handle(PartyId(1), proven, at(0))
+    party.sessions.handle(PartyId(1), right(Party(4, 1), reference), at(0))
+    step = party.sessions.handle(PartyId(2), Party(4, 2).share(b"\x55" * 32, b"", reference), at(0))
+    assert [job.reference for job in step.jobs] == [
+        SigningJob("share", (CERT, reference), PartyId(0)),
+        SigningJob("verify", (CERT, reference), PartyId(1)),
+    ]
+
+
+def test_two_shares_of_which_one_is_not_signed_blame_nobody() -> None:
+    party, peer = Party(4, 0), Party(4, 1)
+    reference = quiet_reference(party)
+    party.sessions.open(CERT, reference, MESSAGE, at(0))
+    party.sessions.handle(PartyId(1), peer.share(b"\x01" * 32, b"", reference), at(0))
+    unsigned = replace_signature(peer.share(b"\x02" * 32, b"", reference), b"\0" * 64)
+    assert party.sessions.handle(PartyId(1), unsigned, at(0)).faults == []
+
+
+def test_who_comes_back_is_designated_again() -> None:
+    party = Party(4, 0)
+    before = party.sessions._designated(b"ref")
+    for peer in (1, 2, 3):
+        party.sessions.peer_disconnected(PartyId(peer))
+    assert party.sessions._designated(b"ref") == {0}
+    for peer in (1, 2, 3):
+        party.sessions.peer_connected(PartyId(peer))
+    assert party.sessions._designated(b"ref") == before
+
+
+def test_who_waits_for_a_proof_when_the_signature_is_there_gets_the_signature() -> None:
+    party = Party(4, 0)
+    reference = quiet_reference(party)
+    party.sessions.open(CERT, reference, MESSAGE, at(0))
+    assert sent(party.sessions.handle(PartyId(3), Need(CERT, reference, True), at(0)), Done) == []
+    party.sessions.handle(PartyId(1), right(Party(4, 1), reference), at(0))
+    step = party.sessions.handle(PartyId(2), right(Party(4, 2), reference), at(0))
+    assert len(step.outputs) == 1
+    assert sent(step, Done) == [3]
+
+
+def test_need_without_proofs_is_answered_without_one() -> None:
+    party = Party(4, 0)
+    reference = quiet_reference(party)
+    party.sessions.open(CERT, reference, MESSAGE, at(0))
+    step = party.sessions.handle(PartyId(3), Need(CERT, reference, False), at(0))
+    [job] = step.jobs
+    assert isinstance(job.reference, SigningJob)
+    step = party.sessions.job_done(job.reference, job.work(), at(0))
+    assert (sent(step, Share), step.jobs) == ([None], [])
+    assert sent(party.sessions.handle(PartyId(2), Need(CERT, reference, False), at(0)), Share) == [2]
+
+
+def test_shares_of_a_key_without_proofs_are_never_proven_and_nobody_is_blamed_for_one() -> None:
+    party = Party(4, 0)
+    party.scheme.provable = False
+    reference = quiet_reference(party)
+    step = spoilt(party, reference)
+    assert [send.message.proven for send in step.messages if isinstance(send.message, Need)] == [False]
+    assert step.faults == []
+    assert party.sessions.distrusted == set()
