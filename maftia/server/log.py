@@ -14,7 +14,11 @@ def server_log(log_format: str, level: str, stream: TextIO | None = None) -> Any
     out = stream or sys.stderr
     renderer: Any = structlog.processors.JSONRenderer()
     if log_format == "text":
-        renderer = structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=24)
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=out.isatty(),
+            pad_event_to=24,
+            exception_formatter=structlog.dev.plain_traceback,  # the default prints local variables: secrets
+        )
     return structlog.wrap_logger(
         structlog.PrintLogger(out),
         processors=[

@@ -15,6 +15,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -61,14 +62,15 @@ def run(config: ServerConfig) -> None:
 
 async def _main(config: ServerConfig, log: Any) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        sockets = await _open_port(config)
-        data = _open_data(config)
-        try:
+        async with AsyncExitStack() as opened:
+            sockets = await _open_port(config)
+            for one in sockets:
+                await opened.enter_async_context(one)
+            data = _open_data(config)
+            opened.callback(data.close)
             driver = await _recovered_driver(config, data, log)
             log.info("listening", address=str(config.listen), version=maftia.__version__)
             await _serve(config, driver, sockets, signals, log)
-        finally:
-            data.close()
     log.info("stopped")
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +47,11 @@ class DataDir:
     state: SqliteKeyValue
     is_first_start: bool
     """this server has never run: there is nothing that it could have said before"""
-    _lock: int
+    _opened: ExitStack
 
     def close(self) -> None:
         """Close all of it; another process may open it then."""
-        self.journal.close()
-        self.state.close()
-        os.close(self._lock)
+        self._opened.close()
 
 
 def open_data_dir(
@@ -63,15 +62,16 @@ def open_data_dir(
     Raises DataDirError, JournalError, OSError, sqlite3.Error.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = _lock(path)
-    try:
+    with ExitStack() as opened:
+        lock = _lock(path)
+        opened.callback(os.close, lock)
         _check_owner(path, domain, party)
         is_first_start = _ensure_journal(path, init_path.with_name(init_path.name + ".started"), random_bytes)
         journal = Journal(path / "journal")
-        return DataDir(journal, SqliteKeyValue(path / "state.sqlite"), is_first_start, lock)
-    except BaseException:
-        os.close(lock)
-        raise
+        opened.callback(journal.close)
+        state = SqliteKeyValue(path / "state.sqlite")
+        opened.callback(state.close)
+        return DataDir(journal, state, is_first_start, opened.pop_all())
 
 
 def _lock(path: Path) -> int:

@@ -15,6 +15,12 @@ from pathlib import Path
 
 PAGE_ROWS_FIRST, PAGE_ROWS_MAX = 4, 256
 """rows that a scan fetches at a time: few at first, as most scans end early, then doubling"""
+_SETUP = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA locking_mode = EXCLUSIVE",
+    "CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+)
 
 
 class SqliteKeyValue:
@@ -28,13 +34,12 @@ class SqliteKeyValue:
         self._has_unsynced = False
         self._has_failed = False
         """half a batch may be in the open transaction, which is never committed then"""
-        for statement in (
-            "PRAGMA journal_mode = WAL",
-            "PRAGMA synchronous = FULL",
-            "PRAGMA locking_mode = EXCLUSIVE",
-            "CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
-        ):
-            self._connection.execute(statement)
+        try:
+            for statement in _SETUP:
+                self._connection.execute(statement)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""

@@ -56,9 +56,9 @@ def test_a_passphrase_file_that_is_none_is_refused(sealed: Folder, content: byte
 
 
 def test_a_missing_file_is_named(folder: Folder) -> None:
-    with pytest.raises(ServerStartError, match="cannot read .*nowhere: No such file"):
+    with pytest.raises(ServerStartError, match=r"cannot read .*nowhere: No such file"):
         load_config(folder.path / "nowhere", folder.data)
-    with pytest.raises(ServerStartError, match="cannot read .*: Is a directory"):
+    with pytest.raises(ServerStartError, match=r"cannot read .*: Is a directory"):
         load_config(folder.path, folder.data)
 
 

@@ -99,7 +99,7 @@ def test_scan_goes_page_by_page_while_others_write(path: Path) -> None:
 keys = st.binary(max_size=3).map(lambda key: key.replace(b"\x01", b"\xff"))
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=25, derandomize=True, deadline=None)
 @given(st.lists(st.dictionaries(keys, st.none() | st.binary(max_size=2), max_size=6), max_size=6), keys)
 def test_it_behaves_as_a_sorted_dictionary(
     tmp_path_factory: pytest.TempPathFactory, batches: list[dict[bytes, bytes | None]], prefix: bytes
