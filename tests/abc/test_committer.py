@@ -204,16 +204,23 @@ def test_blamed_and_certified_halts() -> None:
 # --- indirect decisions
 
 
-def test_certificate_only_in_the_anchors_past() -> None:
-    """Authors 1, 2, 3 vote for A, author 0 for none; only author 1's block of round 5 is a certificate."""
+def one_certificate() -> tuple[Maker, list[Block], list[Block]]:
+    """Authors 1, 2, 3 vote for A of author 0, who votes for none; only author 1's block of round 5 is a certificate.
+
+    Returns all blocks, and those of round 5.
+    """
     maker = maker_with_leader(4, 0)
     ones = maker.round_of(maker.genesis)
     twos = [maker.block(1, 2, ones), *(maker.block(a, 2, ones[1:]) for a in (0, 2, 3))]
     blind = twos[1:]
     threes = [maker.block(1, 3, twos[:3]), *(maker.block(a, 3, blind) for a in (0, 2, 3))]
     fours = [maker.block(0, 4, threes[1:]), *(maker.block(a, 4, threes[:3]) for a in (1, 2, 3))]
-    fives = [maker.block(1, 5, fours[1:]), *(maker.block(a, 5, fours[:3]) for a in (2, 3))]
-    full = [*ones, *twos, *threes, *fours, *fives]
+    fives = [maker.block(1, 5, fours[1:]), *(maker.block(a, 5, fours[:3]) for a in (0, 2, 3))]
+    return maker, [*ones, *twos, *threes, *fours, *fives], fives
+
+
+def test_certificate_only_in_the_anchors_past() -> None:
+    maker, full, _ = one_certificate()
     view = View(maker, slots=1).see(full)
     assert view.committed == [] == Oracle(maker, full, 1).committed()
     for _ in range(9):
@@ -221,7 +228,22 @@ def test_certificate_only_in_the_anchors_past() -> None:
         view.see(more)
         full += more
     assert view.committed == Oracle(maker, full, 1).committed()
-    assert view.committed[0] == ones[0].ref, "the only certificate is in every anchor's past"
+    assert view.committed[0] == full[0].ref, "the only certificate is in every anchor's past"
+
+
+def test_a_certificate_outside_the_anchors_past_does_not_count() -> None:
+    """Author 1 falls silent and nobody references its certificate: who has seen it skips like all others."""
+    maker, full, fives = one_certificate()
+    view = View(maker, slots=1).see(full)
+    unseen = [b for b in full if b is not fives[0]]
+    below = fives[1:]
+    for _ in range(14):
+        below = maker.round_of(below, (0, 2, 3))
+        view.see(below)
+        unseen += below
+    assert view.committed
+    assert view.committed[0].round > 1
+    assert view.committed == Oracle(maker, unseen, 1).committed() == View(maker, slots=1).see(unseen).committed
 
 
 def test_chain_of_undecided_anchors_resolves_from_the_top() -> None:
