@@ -150,10 +150,10 @@ def test_weak_references_do_not_vote_on_time() -> None:
     maker = Maker(4)
     out = Output(maker)
     ones = [maker.block(a, 1, maker.genesis, time_ms=GENESIS_TIME_MS) for a in range(4)]
-    twos = [maker.block(a, 2, ones, time_ms=GENESIS_TIME_MS + 50) for a in range(3)]
+    twos = [maker.block(a, 2, ones, time_ms=GENESIS_TIME_MS + 50 + 10 * a) for a in range(3)]
     three = maker.block(0, 3, [*twos, ones[3]])
     out.accept(*ones, *twos, three)
-    assert out.commit(three).commit.time_ms == GENESIS_TIME_MS + 50
+    assert out.commit(three).commit.time_ms == GENESIS_TIME_MS + 60
 
 
 def test_order_state_says_all_there_is_to_say() -> None:
