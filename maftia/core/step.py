@@ -17,7 +17,7 @@ Conventions that every protocol here keeps:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -62,6 +62,14 @@ class Job:
     work: Callable[[], object]
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that an operator may want to read of in the log: it has no effect, and holds no secret."""
+
+    event: str
+    fields: Mapping[str, str | int]
+
+
 @dataclass(slots=True)
 class Step(Generic[M, O]):
     """What should happen as the consequence of one input."""
@@ -71,10 +79,15 @@ class Step(Generic[M, O]):
     faults: list[Fault] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     records: list[bytes] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
     def send(self, to: PartyId | None, message: M) -> None:
         """Add one message."""
         self.messages.append(Send(to, message))
+
+    def note(self, event: str, **fields: str | int) -> None:
+        """Add one note for the log."""
+        self.notes.append(Note(event, fields))
 
     def extend(self, other: Step[M, O]) -> None:
         """Append everything of a step of the same protocol, in order."""
@@ -83,6 +96,7 @@ class Step(Generic[M, O]):
         self.faults += other.faults
         self.jobs += other.jobs
         self.records += other.records
+        self.notes += other.notes
 
     def absorb(
         self,
@@ -95,4 +109,5 @@ class Step(Generic[M, O]):
         self.faults += child.faults
         self.jobs += child.jobs
         self.records += [wrap_record(record) for record in child.records]
+        self.notes += child.notes
         return child.outputs

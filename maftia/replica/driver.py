@@ -208,6 +208,8 @@ class Driver:
     async def _execute(self, step: Step[bytes, Any]) -> None:
         for fault in step.faults:
             self._report(fault)
+        for note in step.notes:
+            self._log.info(note.event, **note.fields)
         if step.records:
             self._journal.append(step.records)
         await self._sync()

@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from maftia.abc.commit import Commit, OrderState
 from maftia.abc.messages import OrderMessage
@@ -44,7 +45,7 @@ from maftia.core.limits import (
 )
 from maftia.core.quorum import Quorums
 from maftia.core.signing import Authenticator
-from maftia.core.step import Fault, Now, Step
+from maftia.core.step import Fault, Note, Now, Step
 from maftia.core.x509 import certificate_facts
 from maftia.dca.evidence import Subject
 from maftia.dca.fold import Effect, ParsedRecord
@@ -360,6 +361,7 @@ class ReplicaHandler:
             return
         for effect in self._service.apply_commit(commit):
             self._on_effect(effect, now, step)
+            step.notes.append(_note_of(effect, commit))
         if commit.order_state is not None:
             checkpoint = Checkpoint(commit.order_state, self._service.state_digest())
             self._take_votes(self._votes.reached(checkpoint), now, step)
@@ -382,6 +384,7 @@ class ReplicaHandler:
         for signed in step.absorb(child, encode):
             # upon a signature: keep it, and tell who waited for the certificate
             self._service.complete(signed.reference, signed.signature)
+            step.note("certificate complete", serial=signed.reference.hex())
             step.outputs += self._sessions.completed(signed.reference)
 
     def _take_votes(self, child: Step[Vote, Certificate], now: Now | None, step: Step[bytes, Reply]) -> None:
@@ -400,6 +403,21 @@ class ReplicaHandler:
     def _stored_answer(self, subject: Subject) -> bytes | None:
         entry = self._service.stored_answer(subject.client, subject.rid)
         return entry.answer if entry is not None and entry.digest == subject.digest else None
+
+
+def _note_of(effect: Effect, commit: Commit) -> Note:
+    answer = effect.answer
+    return Note(
+        "request settled",
+        {
+            "rid": str(UUID(bytes=effect.rid)),
+            "kind": answer.kind,
+            "code": answer.code or "done",
+            "serial": answer.serial.hex(),
+            "commit": commit.index,
+            "round": commit.leader.round,
+        },
+    )
 
 
 def _rid_of(record: bytes) -> bytes:

@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import PEER_INBOX_BYTES_MAX
-from maftia.core.step import Fault, Job, Step
+from maftia.core.step import Fault, Job, Note, Step
 from maftia.net.channel import ChannelError
 from maftia.net.framing import encode_frame
 from maftia.replica import driver as driver_module
@@ -423,6 +423,13 @@ async def test_faults_are_logged_with_who_and_how(
     await wait_all_tasks_blocked()
     faults = [entry for entry in world.logged if entry["event"] == "fault"]
     assert faults == [{"level": "warning", "event": "fault", "party": 2, "kind": "malformed", "evidence": "fffe"}]
+
+
+async def test_notes_are_logged(autojump_clock: MockClock, world: World, nursery: trio.Nursery) -> None:
+    world.handler.on["peer_frame"] = lambda sender, frame: Step(notes=[Note("request settled", {"rid": "r", "round": 7})])
+    await world.peer(nursery, 2).send(b"x")
+    await wait_all_tasks_blocked()
+    assert {"level": "info", "event": "request settled", "rid": "r", "round": 7} in world.logged
 
 
 # --- stopping

@@ -185,3 +185,6 @@ def test_four_servers_live_through_hostile_connections_a_kill_and_a_stop_of_all(
     assert [server.stop() for server in servers] == [0] * SERVERS
     assert not [entry for server in servers for entry in server.log if entry["level"] in {"error", "critical"}]
     assert [entry["event"] for entry in servers[0].log if entry["event"] in LIFE] == LIFE[:2] + LIFE
+    settled = [entry for entry in servers[0].log if entry["event"] == "request settled"]
+    assert {entry["kind"] for entry in settled} == {"issue"}
+    assert all(entry["round"] > 0 and len(entry["rid"]) == 36 for entry in settled)
