@@ -71,14 +71,7 @@ from maftia.replica.sessions import ClientSessions, Reply, Settled
 from maftia.replica.signing import Purpose, Signed, SigningJob, SigningSessions
 
 PeerMessage = OrderMessage | Share | Need | Done | Vote
-STARTING, RECOVERING, CATCHING_UP, SILENT, ACTIVE, STOPPING = (
-    "starting",
-    "recovering",
-    "catching-up",
-    "silent",
-    "active",
-    "stopping",
-)
+STARTING, RECOVERING, SILENT, ACTIVE, STOPPING = "starting", "recovering", "silent", "active", "stopping"
 _OF_ORDER, _OF_CHECKPOINTS = b"o", b"c"
 """first byte of a journal record: whose it is"""
 
@@ -151,6 +144,8 @@ class ReplicaHandler:
         self._sessions = ClientSessions(service.certificate, self._stored_answer)
         self._connected: set[PartyId] = set()
         self._state = STARTING
+        for party in set(config.quorums.parties) - {self._me}:
+            self._signing.peer_disconnected(PartyId(party))
 
     # --- life
 

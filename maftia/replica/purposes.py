@@ -32,8 +32,8 @@ def is_tbs_certificate(data: bytes) -> bool:
     """Whether these bytes can only be a TBSCertificate: one DER sequence that begins with version 3."""
     try:
         outer = der.Reader(data)
-        inner = outer.raw(der.SEQUENCE)
+        first = outer.sequence().raw(_VERSION_3[0])
         outer.finish()
-        return inner == data and der.Reader(data).sequence().raw(_VERSION_3[0]) == _VERSION_3
+        return first == _VERSION_3
     except FormatError:
         return False

@@ -233,7 +233,7 @@ class SigningSessions:
         elif isinstance(message, Share):
             self._on_share(session, sender, message, now, step)
         elif isinstance(message, Need):
-            self._on_need(session, sender, message.proven, step)
+            self._on_need(session, sender, message.proven and session.scheme.provable, step)
         elif session.scheme.verify(session.message, message.signature):
             # upon DONE with a signature that verifies: it is the signature, whoever says it
             self._finish(session, message.signature, step)
@@ -243,7 +243,6 @@ class SigningSessions:
         # upon NEED of what is signed: the signature; upon anything not applied here: nothing leaves, it waits
         key = (message.purpose, message.reference)
         if message.purpose not in self._purposes:
-            step.faults.append(Fault(sender, "signing-purpose", encode(message)))
             return
         signature = self._signature_of(*key)
         if signature is None:
@@ -274,7 +273,7 @@ class SigningSessions:
         if session.own is not None and (session.own.proof or not proven):
             step.send(sender, session.own)
         else:
-            session.askers[sender] = proven
+            session.askers[sender] = proven or session.askers.get(sender, False)
             self._ask_own_share(session, step)
             self._ask_own_proof(session, step)
 

@@ -206,6 +206,15 @@ def test_on_a_new_connection_everything_is_said_again() -> None:
             assert isinstance(again.message, Watch | Submit)
 
 
+def test_who_comes_back_is_counted_on_again() -> None:
+    talk = issuing()
+    first, second = (say.server for say in talk.begin(NONCES))
+    [third] = talk.lost(first)
+    talk.welcomed(first, NONCES[first])
+    assert talk.lost(second) == []
+    assert list(kinds(talk.lost(third.server)).values()) == ["Confirm"]
+
+
 def test_a_new_nonce_on_the_same_connection_is_answered_while_confirming_and_ignored_after() -> None:
     talk = issuing()
     first, second = (say.server for say in talk.begin(NONCES))

@@ -117,7 +117,26 @@ def test_outcomes_of_other_requests_do_not_count() -> None:
     assert replies.result() is None
 
 
+def test_a_server_that_changes_its_mind_counts_as_it_spoke_first() -> None:
+    signed = issue_request()
+    replies = collector(signed)
+    replies.add_outcome(server(0), outcome(signed.subject, answer(serial=b"\x40" * 16), certificate(b"\x40" * 16)))
+    replies.add_outcome(server(0), good(signed))
+    replies.add_outcome(server(1), good(signed))
+    assert replies.result() is None
+    replies.add_outcome(server(2), good(signed))
+    assert replies.result() == Believed(answer(), (certificate(),))
+
+
 # --- revoke and retrieve
+
+
+def test_an_answer_to_another_kind_of_request_is_none() -> None:
+    signed = COMPOSER.revoke(rid(), key=key().spki)
+    replies = collector(signed)
+    for i in range(4):
+        replies.add_outcome(server(i), outcome(signed.subject, answer(RETRIEVE)))
+    assert replies.result() is None
 
 
 def test_a_revocation_is_believed_on_t_plus_1_equal_answers() -> None:

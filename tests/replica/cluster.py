@@ -140,7 +140,9 @@ class TestClient:
 class World:
     """The cluster, its clients and its clock."""
 
-    def __init__(self, n: int = 4, *, delay_ms: int = 2, **options: object) -> None:
+    def __init__(
+        self, n: int = 4, *, delay_ms: int = 2, absent: frozenset[int] = frozenset(), **options: object
+    ) -> None:
         self.dealing = sample_cluster(n)
         self.options = options
         self.delay_ms = delay_ms
@@ -150,6 +152,7 @@ class World:
         self.clients: dict[int, tuple[TestClient, int]] = {}
         self.servers = [self._new(party) for party in range(n)]
         for server in self.servers:
+            server.is_up = server.party not in absent
             server.handler.recover([])
             self.do(server, server.handler.start(self.now))
         self._connect_all()
@@ -262,7 +265,7 @@ class World:
     def _connect_all(self) -> None:
         for one in self.servers:
             for other in self.servers:
-                if one is not other:
+                if one is not other and one.is_up and other.is_up:
                     self.do(one, one.handler.peer_connected(PartyId(other.party), self.now))
 
     # --- clients

@@ -426,7 +426,9 @@ async def test_faults_are_logged_with_who_and_how(
 
 
 async def test_notes_are_logged(autojump_clock: MockClock, world: World, nursery: trio.Nursery) -> None:
-    world.handler.on["peer_frame"] = lambda sender, frame: Step(notes=[Note("request settled", {"rid": "r", "round": 7})])
+    world.handler.on["peer_frame"] = lambda sender, frame: Step(
+        notes=[Note("request settled", {"rid": "r", "round": 7})]
+    )
     await world.peer(nursery, 2).send(b"x")
     await wait_all_tasks_blocked()
     assert {"level": "info", "event": "request settled", "rid": "r", "round": 7} in world.logged

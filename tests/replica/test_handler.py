@@ -10,7 +10,7 @@ from cryptography import x509
 from maftia.core.codec import decode, encode
 from maftia.core.errors import Code, InvariantError
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import FRAME_SIZE_BYTES_MAX, NONCE_LIFETIME_MS, WATCHES_PER_SESSION_MAX
+from maftia.core.limits import FRAME_SIZE_BYTES_MAX, NONCE_LIFETIME_MS, SIGNING_HOLD_BACK_MS, WATCHES_PER_SESSION_MAX
 from maftia.dca.messages import Outcome, Refused, Submit, Watch, Welcome
 from maftia.replica.handler import PeerMessage
 from maftia.replica.messages import Done, Need, Share
@@ -217,6 +217,8 @@ def test_one_that_missed_the_signing_gets_the_signature_from_the_others(world: W
     world.kill(2)
     world.finish(talk)
     world.restart(2)
+    world.run(SIGNING_HOLD_BACK_MS // 2)  # it asks at once
+    assert not world.servers[2].handler._service.unsigned()
     agree(world)
     assert world.servers[2].handler._service.certificate(believed(talk).answer.serial) == believed(talk).certificates[0]
 
@@ -496,3 +498,14 @@ def test_no_secret_shows_in_what_a_handler_is_made_of(world: World) -> None:
     shown = repr(world.servers[0].handler._config) + repr(world.servers[0].handler)
     for secret in (str(init.dca_share), f"{init.dca_share:x}", init.signing_seed.hex(), repr(init.signing_seed)):
         assert secret not in shown
+
+
+def test_a_server_that_was_never_there_is_not_waited_for() -> None:
+    world = World(absent=frozenset({1}))
+    world.settle(50)
+    client = client_of(world)
+    for seed in range(4):
+        began = world.ms
+        issue(world, client, seed, f"dns:h{seed}.example.org")
+        assert world.ms - began < 200
+    agree(world)

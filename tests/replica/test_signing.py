@@ -254,7 +254,8 @@ def test_a_share_asked_across_purposes_is_refused(purpose: str) -> None:
     party.sessions.open(CERT, b"ref", MESSAGE, at(0))
     step = party.sessions.handle(PartyId(1), Need(purpose, b"ref", True), at(0))
     assert everything_out(step) == []
-    assert bool(step.faults) == (purpose != OTHER)
+    assert step.faults == []
+    assert (purpose in party.sessions._purposes) == bool(party.sessions._early._counts[PartyId(1)])
 
 
 def test_bytes_of_another_purpose_are_never_signed() -> None:
@@ -539,6 +540,26 @@ def test_need_without_proofs_is_answered_without_one() -> None:
     step = party.sessions.job_done(job.reference, job.work(), at(0))
     assert (sent(step, Share), step.jobs) == ([None], [])
     assert sent(party.sessions.handle(PartyId(2), Need(CERT, reference, False), at(0)), Share) == [2]
+
+
+def test_who_asks_for_a_proof_and_then_for_less_still_gets_the_proof() -> None:
+    party = Party(4, 0)
+    reference = quiet_reference(party)
+    party.sessions.open(CERT, reference, MESSAGE, at(0))
+    [job] = party.sessions.handle(PartyId(3), Need(CERT, reference, True), at(0)).jobs
+    party.sessions.handle(PartyId(3), Need(CERT, reference, False), at(0))
+    [proof] = party.sessions.job_done(job.reference, job.work(), at(0)).jobs  # type: ignore[arg-type]
+    assert sent(party.sessions.job_done(proof.reference, proof.work(), at(0)), Share) == [3]  # type: ignore[arg-type]
+
+
+def test_of_a_key_without_proofs_none_is_made_whoever_asks() -> None:
+    party = Party(4, 0)
+    party.scheme.provable = False
+    reference = quiet_reference(party)
+    party.sessions.open(CERT, reference, MESSAGE, at(0))
+    [job] = party.sessions.handle(PartyId(3), Need(CERT, reference, True), at(0)).jobs
+    step = party.sessions.job_done(job.reference, job.work(), at(0))  # type: ignore[arg-type]
+    assert (sent(step, Share), step.jobs) == ([None], [])
 
 
 def test_shares_of_a_key_without_proofs_are_never_proven_and_nobody_is_blamed_for_one() -> None:
