@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-PACKAGES = ("maftia", "dealer")
+PACKAGES = ("maftia", "dealer", "tests")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _function_of(healthy: Any) -> Any:
 
 @contextmanager
 def _replaced_everywhere(name: str, healthy: Any, sick: Any) -> Iterator[None]:
-    """Replace a module-level name in every module of ours that holds the same object under it."""
+    """Replace a module-level name in every module of ours (tests included) that holds the same object under it."""
     holders = [
         module
         for key, module in sorted(sys.modules.items())

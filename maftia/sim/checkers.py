@@ -35,15 +35,24 @@ def check_total_order(sequences: Iterable[tuple[PartyId, Sequence[T]]]) -> None:
         longest = long
 
 
-def check_integrity(party: PartyId, records: Sequence[bytes], known: Collection[bytes] | None) -> None:
-    """Nothing is delivered twice; with `known`, nothing that nobody submitted."""
-    seen: set[bytes] = set()
-    for record in records:
-        if record in seen:
-            raise ViolationError(f"integrity: {party} delivered {record!r} twice")
-        seen.add(record)
-        if known is not None and record not in known:
+def check_integrity(
+    party: PartyId,
+    records: Iterable[tuple[int, bytes]],
+    known: Collection[bytes],
+    forgotten_after_rounds: int,
+) -> None:
+    """Nothing is delivered that nobody submitted, and nothing twice.
+
+    `records` come with the round of the leader that delivered them: after some rounds the
+    order forgets what it delivered, and its caller must know (exactly once is the service's).
+    """
+    seen: dict[bytes, int] = {}
+    for round_, record in records:
+        if record not in known:
             raise ViolationError(f"integrity: {party} delivered {record!r}, which nobody submitted")
+        if record in seen and round_ - seen[record] < forgotten_after_rounds:
+            raise ViolationError(f"integrity: {party} delivered {record!r} in rounds {seen[record]} and {round_}")
+        seen[record] = round_
 
 
 def check_validity(party: PartyId, records: Collection[bytes], submitted: Iterable[bytes]) -> None:

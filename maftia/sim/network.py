@@ -176,6 +176,8 @@ class Network(Generic[M, O]):
     def crash(self, party: PartyId) -> None:
         """Lose the machine, its links and what is under way on them; keep the journal."""
         seat = self.seats[party]
+        if seat.machine is None:
+            return
         self._note("crash", party)
         seat.machine = None
         seat.life += 1

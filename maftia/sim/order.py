@@ -20,6 +20,7 @@ from maftia.abc.order import AtomicBroadcast, OrderConfig
 from maftia.core.codec import encode
 from maftia.core.hashing import H
 from maftia.core.identifiers import Domain, PartyId
+from maftia.core.limits import REFERENCE_WINDOW_ROUNDS
 from maftia.core.quorum import Quorums
 from maftia.core.step import Now
 from maftia.sim import adversary
@@ -41,12 +42,10 @@ from maftia.threshold.coin import Coin
 CORRUPTIONS = ("silent", "twins", "forging", "withholding", "selective", "garbage", "late")
 DOMAIN = Domain(H("maftia/sim/cluster/v1"), 0)
 CHECKPOINT_INTERVAL_COMMITS = 8
-"""often, so that S moves within a short run"""
-CERTIFY_MS_MAX = 200
+KEPT_ROUNDS = 2 * REFERENCE_WINDOW_ROUNDS
+"""checkpoints are frequent and G is as small as it may be, so that H and S move within a short run"""
+CERTIFY_EVERY_MS = 200
 SUBMIT_UNTIL_MS = 2500
-TIME_MAX_MS = 120_000
-QUIET_MS = 30_000
-"""how long before the end of a run nobody honest may have said anything"""
 SKEW_MS_MAX = 2000
 
 OrderMachine = Machine[OrderMessage, Commit]
@@ -136,6 +135,8 @@ class OrderPlan:
     """who is corrupted, and how"""
     records: int = 12
     troubles: bool = True
+    time_max_ms: int = 120_000
+    """when the run ends, if something is still to come; in its last quarter nobody honest may say anything"""
 
     @property
     def quorums(self) -> Quorums:
@@ -192,8 +193,8 @@ class OrderRun:
         for number in range(self.plan.records):
             self._plan_submission(b"record %d" % number)
         self.network.start()
-        while self.network.now_ms < TIME_MAX_MS:
-            self.network.run(min(self.network.now_ms + CERTIFY_MS_MAX, TIME_MAX_MS))
+        while self.network.now_ms < self.plan.time_max_ms:
+            self.network.run(min(self.network.now_ms + CERTIFY_EVERY_MS, self.plan.time_max_ms))
             self._certify()
             if not self.network.is_pending:
                 break
@@ -216,7 +217,7 @@ class OrderRun:
         certified = self.notary.certified
         if certified is not None and (any(news) or self.network.now_ms <= 2 * TROUBLES_UNTIL_MS):
             for party in self.plan.honest:
-                self.network.act(party, lambda machine, now: machine.order.checkpoint_certified(certified))
+                self.network.act(party, lambda machine, _: machine.order.checkpoint_certified(certified))
 
     def _maker(self, me: PartyId) -> Callable[[bool], OrderMachine]:
         how = self.plan.corrupt.get(me)
@@ -235,6 +236,7 @@ class OrderRun:
                 auth=HashAuthenticator(seed, me),
                 coin=coin or HashCoin(seed, self.plan.quorums, me),
                 genesis_time_ms=START_UTC_MS,
+                kept_rounds=KEPT_ROUNDS,
                 checkpoint_interval=CHECKPOINT_INTERVAL_COMMITS,
             )
         )
@@ -284,14 +286,17 @@ def check(run: OrderRun) -> OrderReport:
     plan, network = run.plan, run.network
     seats = {party: network.seats[party] for party in plan.honest}
     orders = {party: honest_order(network, party) for party in plan.honest}
-    delivered = {party: [r for commit in seat.outputs for r in commit.records] for party, seat in seats.items()}
+    delivered = {
+        party: [(commit.leader.round, record) for commit in seat.outputs for record in commit.records]
+        for party, seat in seats.items()
+    }
     owed = [record for party in plan.honest for record in run.owed[party]]
     for party, seat in seats.items():
-        check_validity(party, delivered[party], owed)
-        check_integrity(party, delivered[party], _known(run))
+        check_validity(party, {record for _, record in delivered[party]}, owed)
+        check_integrity(party, delivered[party], _known(run), KEPT_ROUNDS)
         times_ms = [commit.time_ms for commit in seat.outputs]
         check_times(party, times_ms, START_UTC_MS - SKEW_MS_MAX, START_UTC_MS + network.now_ms + SKEW_MS_MAX)
-        check_quiet(party, orders[party], network)
+        check_quiet(party, orders[party], seat.last_sent_ms, plan)
     check_total_order((party, life) for party, seat in seats.items() for life in [*seat.earlier_outputs, seat.outputs])
     check_no_honest_blamed(plan.honest, {party: seat.faults for party, seat in seats.items()})
     return OrderReport(
@@ -314,11 +319,11 @@ def honest_order(network: OrderNetwork, party: PartyId) -> AtomicBroadcast:
     return machine.order
 
 
-def check_quiet(party: PartyId, order: AtomicBroadcast, network: OrderNetwork) -> None:
+def check_quiet(party: PartyId, order: AtomicBroadcast, last_sent_ms: int, plan: OrderPlan) -> None:
     """Nothing is left to do, and nothing was said for long."""
     if order.is_busy:
         raise ViolationError(f"quiescence: {party} is busy still")
-    if network.is_pending and network.seats[party].last_sent_ms > TIME_MAX_MS - QUIET_MS:
+    if last_sent_ms > plan.time_max_ms * 3 // 4:
         raise ViolationError(f"quiescence: {party} still talks")
 
 

@@ -31,11 +31,17 @@ def draw_weather(random: Random, n: int, late: Collection[PartyId] = ()) -> Weat
 
 
 def draw_troubles(random: Random, network: Network[M, O], honest: Sequence[PartyId], records_max: int) -> None:
-    """Partitions that heal, and honest servers killed at a record and restarted; all over at TROUBLES_UNTIL_MS."""
+    """Partitions that heal, and honest servers killed and restarted; all is over at TROUBLES_UNTIL_MS.
+
+    They are killed at a time, or between two of their records.
+    """
     for _ in range(random.choice((0, 0, 1, 2))):
         _draw_partition(random, network)
     for party in random.sample(honest, random.choice((0, 0, 1, len(honest)))):
-        network.seats[party].kill_at_record = random.randint(1, records_max)
+        if random.random() < 0.3:
+            network.at(random.randint(1, TROUBLES_UNTIL_MS), _crasher(network, party))
+        else:
+            network.seats[party].kill_at_record = random.randint(1, records_max)
         network.at(random.randint(1, TROUBLES_UNTIL_MS), _raiser(network, party))
         network.at(TROUBLES_UNTIL_MS, _raiser(network, party, for_good=True))
 
@@ -47,6 +53,10 @@ def _draw_partition(random: Random, network: Network[M, O]) -> None:
     begin = random.randint(0, TROUBLES_UNTIL_MS - 1)
     network.at(begin, lambda: network.cut(group, others))
     network.at(random.randint(begin, TROUBLES_UNTIL_MS), lambda: network.heal(group, others))
+
+
+def _crasher(network: Network[M, O], party: PartyId) -> Callable[[], None]:
+    return lambda: network.crash(party)
 
 
 def _raiser(network: Network[M, O], party: PartyId, for_good: bool = False) -> Callable[[], None]:

@@ -1,0 +1,124 @@
+"""Clusters that order, over many seeds: corrupted servers of each kind, partitions, crashes at records."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from maftia.core.identifiers import PartyId
+from maftia.sim.checkers import ViolationError
+from maftia.sim.order import CORRUPTIONS, OrderPlan, OrderRun, plan_order, run_order
+from tests.canary import Bug, planted
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_all_promises_hold_over_seeds(block: int) -> None:
+    for seed in range(block * 8, block * 8 + 8):
+        run_order(plan_order(seed))
+
+
+@pytest.mark.parametrize("how", CORRUPTIONS)
+def test_t_corrupted_of_one_kind_among_seven(how: str) -> None:
+    run_order(OrderPlan(1, 7, {PartyId(2): how, PartyId(6): how}, records=6))
+
+
+def test_a_calm_cluster_of_four_delivers_and_falls_silent_at_once() -> None:
+    report = run_order(OrderPlan(3, 4, {}, records=1, troubles=False))
+    assert report.commits >= 1
+    assert report.settled_ms < 10_000
+
+
+def test_the_certified_horizon_moves_while_servers_restart() -> None:
+    reports = [run_order(OrderPlan(seed, 4, {PartyId(3): "forging"}, records=20)) for seed in range(8)]
+    assert any(report.horizon > 0 and report.restarts > 0 for report in reports)
+
+
+def test_twins_are_found_out_by_all() -> None:
+    run = OrderRun(OrderPlan(24, 4, {PartyId(1): "twins"}, records=6, troubles=False))
+    run.run()
+    for party in run.plan.honest:
+        assert {fault.party for fault in run.network.seats[party].faults} <= {1}
+        assert run.network.machine(party).order.equivocators == {1}  # type: ignore[union-attr]
+
+
+def test_a_seed_replays_to_the_byte_whatever_the_hash_seed_of_the_interpreter() -> None:
+    code = "from maftia.sim.order import *\nprint([run_order(plan_order(seed)).trace.hex() for seed in (1, 15, 24)])"
+    traces = set()
+    for hash_seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, text=True)
+        traces.add(done.stdout)
+    assert len(traces) == 1
+
+
+CALM = OrderPlan(3, 4, {}, records=1, troubles=False, time_max_ms=6000)
+
+SEEN_BY_THE_SIMULATOR = {
+    "validity: no answer on a new link": (
+        Bug("maftia.abc.order:AtomicBroadcast.peer_connected", "self._queries.get(peer, 0)", "0"),
+        plan_order(8),
+    ),
+    "validity: own blocks are not journalled": (
+        Bug(
+            "maftia.abc.order:AtomicBroadcast._make_block",
+            "self._journal([kept for kept in self._undurable.values() if self._producer.is_in_past(kept.ref)], step)",
+            "pass",
+        ),
+        plan_order(18),
+    ),
+    "integrity: no filter of duplicates": (
+        Bug("maftia.abc.delivery:Delivery._records", "if digest not in self._delivered:", "if True:"),
+        plan_order(4),
+    ),
+    "total order: agreed time of whatever blocks are at hand": (
+        Bug(
+            "maftia.abc.delivery:Delivery._median_time",
+            "times = sorted(self._time_of(ref) for ref in parents)",
+            "times = sorted(self._time_of(ref) for ref in parents) * (1 + self._dag.top_round % 2) + [0]",
+        ),
+        plan_order(14),
+    ),
+    "agreed time: it may fall, and nobody's clock was so": (
+        Bug(
+            "maftia.abc.delivery:Delivery.commit",
+            "max(self.time_ms, self._median_time(leader))",
+            "self._median_time(leader) * 2",
+        ),
+        plan_order(2),
+    ),
+    "blame: blocks of honest servers that come late": (
+        Bug(
+            "maftia.abc.intake:Intake._see_author",
+            "if proof is not None:",
+            "if proof is None and block.ref.round < self._dag.top_round:\n"
+            "        step.faults.append(Fault(block.author, 'late'))\n"
+            "    if proof is not None:",
+        ),
+        plan_order(1),
+    ),
+    "quiescence: empty blocks make busy": (
+        Bug("maftia.abc.producer:Producer.note_accepted", "if not block.body.records:", "if False:"),
+        CALM,
+    ),
+}
+
+
+@pytest.mark.parametrize("promise", SEEN_BY_THE_SIMULATOR)
+def test_canary_seen_by_the_simulator(promise: str) -> None:
+    """The planted bug breaks the promise that is named; healthy, the same run passes."""
+    bug, plan = SEEN_BY_THE_SIMULATOR[promise]
+    run_order(plan)
+    broken, _, _ = promise.partition(":")
+    with planted(bug), pytest.raises(AssertionError, match=broken):
+        run_order(plan)
+
+
+def test_a_violation_says_what_is_broken() -> None:
+    run = OrderRun(OrderPlan(3, 4, {}, records=1, troubles=False))
+    run.owed[PartyId(0)].append(b"never submitted")
+    run.network.at(1, lambda: run.owed[PartyId(0)].append(b"forgotten"))
+    with pytest.raises(ViolationError, match="validity"):
+        run.run()
