@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import random
-from functools import partial
-
 import pytest
 
 from maftia.abc.block import Block
+from maftia.abc.commit import Commit
 from maftia.abc.messages import Blocks, OrderMessage
 from maftia.abc.order import AtomicBroadcast, OverloadedError
 from maftia.abc.producer import PACE_MS_MAX, PACE_MS_MIN
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import PENDING_RECORDS_MAX, RECORD_SIZE_BYTES_MAX, REFERENCE_WINDOW_ROUNDS
 from maftia.core.step import Now, Step
-from tests.abc.order_cluster import GENESIS_TIME_MS, Cluster, Letter, Maker, blocks_message, config
+from tests.abc.order_cluster import GENESIS_TIME_MS, Cluster, Maker, blocks_message, config
 
 W = REFERENCE_WINDOW_ROUNDS
 
@@ -239,24 +237,17 @@ def test_records_that_fell_below_the_horizon_are_repeated() -> None:
 
 def test_requests_of_an_unreferenced_old_block_are_adopted() -> None:
     """What one slow server holds must not starve: older than T-W and not in my past."""
-    lone = Lone()
-    maker = lone.maker
-    below = maker.round_of(maker.genesis, (1, 2))
-    old = maker.block(3, 1, maker.genesis, records=(b"slow",))
-    lone.machine._restart.is_lost = True
-    lone.hear(*below)
-    zeros = [maker.block(0, 1, maker.genesis)]
-    lone.machine._restart.is_lost = False
-    assert zeros
-    lone.hear(old)
-    assert b"slow" not in [r for b in lone.made for r in b.body.records], "referenced instead"
-    pool = lone.machine._producer.pool
-    producer = lone.machine._producer
-    producer._orphans[old.ref] = old
-    producer._adopt(1)
-    assert len(pool) == 0, "round 1 is not older than 1"
-    producer._adopt(2)
-    assert pool.select() == (b"slow",)
+    for top, adopted in ((W, False), (W + 1, True)):
+        lone = Lone(7)
+        rounds = [lone.maker.round_of(lone.maker.genesis, range(1, 6))]
+        while len(rounds) < top:
+            rounds.append(lone.maker.round_of(rounds[-1], range(1, 6)))
+        lone.hear(*[block for blocks in rounds for block in blocks])
+        old = lone.maker.block(6, 1, lone.maker.genesis, records=(b"slow",))
+        (mine,) = lone.hear(old)
+        assert mine.ref.round == top + 1
+        assert mine.body.records == ((b"slow",) if adopted else ())
+        assert (old.ref in mine.body.refs) is not adopted
 
 
 # --- bounds
@@ -330,20 +321,23 @@ def test_a_request_while_the_cluster_winds_down() -> None:
         cluster.check_delivered([b"first", b"second"])
 
 
+class Leaky(Cluster):
+    """Half of what server 3 sends never arrives: it is corrupt, and shows its blocks to whom it likes."""
+
+    def take(self, i: int, step: Step[OrderMessage, Commit]) -> None:
+        before = len(self.letters)
+        super().take(i, step)
+        if i == 3:
+            self.letters[before:] = [letter for letter in self.letters[before:] if self.random.random() < 0.5]
+
+
 def test_a_server_that_alone_saw_the_deciding_block_does_not_strand_the_others() -> None:
-    """The last block reaches one server only, and late: the others must go on without more requests (*join*)."""
-    for seed in range(10):
-        cluster = Cluster(4, seed, silent=(3,))
-        cluster.held = partial(_held_at_random, cluster.random, seed % 3)
-        cluster.submit(0, b"r")
+    """It is done, and idle but for *join*; the others need its next block to decide."""
+    for seed in range(30):
+        cluster = Leaky(4, seed)
+        cluster.submit(seed % 3, b"r")
         cluster.run()
-        cluster.held = lambda letter: False
-        cluster.run()
-        cluster.check_delivered([b"r"])
-
-
-def _held_at_random(rng: random.Random, favourite: int, letter: Letter) -> bool:
-    return letter.to != favourite and rng.random() < 0.6
+        assert all(cluster.servers[i].records == [b"r"] for i in range(3)), f"seed {seed}"
 
 
 def test_blacklist_and_quiescence() -> None:
