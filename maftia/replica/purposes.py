@@ -34,6 +34,6 @@ def is_tbs_certificate(data: bytes) -> bool:
         outer = der.Reader(data)
         first = outer.sequence().raw(_VERSION_3[0])
         outer.finish()
-        return first == _VERSION_3
     except FormatError:
         return False
+    return first == _VERSION_3

@@ -11,7 +11,8 @@ from maftia.core.codec import decode, encode
 from maftia.core.errors import Code, InvariantError
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import FRAME_SIZE_BYTES_MAX, NONCE_LIFETIME_MS, SIGNING_HOLD_BACK_MS, WATCHES_PER_SESSION_MAX
-from maftia.dca.messages import Outcome, Refused, Submit, Watch, Welcome
+from maftia.dca.messages import Outcome, Refused, StatusQuery, Submit, Watch, Welcome
+from maftia.dca.rid import make_rid
 from maftia.replica.handler import PeerMessage
 from maftia.replica.messages import Done, Need, Share
 from maftia.replica.purposes import CERTIFICATE, is_tbs_certificate
@@ -171,6 +172,23 @@ def test_another_body_under_the_same_rid_is_a_duplicate(world: World) -> None:
     world.finish(other)
     assert refuted(other).refusal.code == Code.DUPLICATE_REQUEST
     agree(world)
+
+
+def test_another_body_is_refused_before_it_is_ordered_and_is_not_given_the_answer_of_the_first(world: World) -> None:
+    client = client_of(world)
+    talk = client.issue(p256_key(1), WWW)
+    world.finish(talk)
+    world.settle()
+    client.heard.clear()
+    commits = world.servers[0].handler._service.commit_index
+    other = client.composer.revoke(talk.rid, key=p256_key(1).spki)
+    world.client_frame(client, PartyId(0), encode(Submit(client.composer.record(other))))
+    world.client_frame(client, PartyId(1), encode(Watch(other.subject.client, other.subject.rid, other.subject.digest)))
+    world.settle()
+    [(party, refused)] = client.heard
+    assert isinstance(refused, Refused)
+    assert (party, refused.rid, refused.code) == (0, talk.rid, Code.DUPLICATE_REQUEST)
+    assert world.servers[0].handler._service.commit_index == commits
 
 
 def test_whoever_asks_late_for_a_retrieve_is_told_too(world: World) -> None:
@@ -375,9 +393,9 @@ def test_garbage_of_a_client_ends_its_connection_and_no_other(world: World) -> N
     handler.client_opened(8, b"y", world.now)
     [reply] = handler.client_frame(7, b"\xc1", world.now).outputs
     assert (reply.session, reply.close) == (7, True)
-    assert handler.client_frame(7, encode(Watch(b"", b"", b"")), world.now).outputs == []
+    assert handler.client_frame(7, encode(StatusQuery()), world.now).outputs == []
     assert handler.client_closed(7).outputs == []
-    assert handler.client_frame(8, encode(Watch(b"", b"", b"")), world.now).outputs == []
+    assert [reply.session for reply in handler.client_frame(8, encode(StatusQuery()), world.now).outputs] == [8]
 
 
 def test_a_thousand_unanswered_challenges_harm_nobody(world: World) -> None:
@@ -411,6 +429,29 @@ def test_a_connection_may_watch_so_much_and_no_more(world: World) -> None:
     assert decode(reply.frame, Refused, 1000).code == Code.OVERLOADED
     handler.client_closed(7)
     assert handler._sessions._watchers == {}
+
+
+def refusal_of(world: World, client: TestClient, rid: bytes) -> Refused:
+    """What server 0 says at once to a revocation with this rid."""
+    commits = world.servers[0].handler._service.commit_index
+    signed = client.composer.revoke(rid, key=p256_key(1).spki)
+    world.client_frame(client, PartyId(0), encode(Submit(client.composer.record(signed))))
+    world.run(3_000)
+    [refused] = [m for _, m in client.heard if isinstance(m, Refused)]
+    assert world.servers[0].handler._service.commit_index == commits
+    return refused
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_a_stale_request_is_refused_before_it_is_ordered(world: World, days: int) -> None:
+    rid = make_rid(world.now.utc_ms + days * 86_400_000, b"\x01" * 10)
+    assert refusal_of(world, client_of(world), rid).code == Code.STALE_REQUEST
+
+
+def test_a_full_server_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.servers[0].handler._order, "can_accept", lambda: False)
+    client = client_of(world)
+    assert refusal_of(world, client, client.new_rid()).code == Code.OVERLOADED
 
 
 def test_a_stopping_server_takes_no_request(world: World) -> None:
