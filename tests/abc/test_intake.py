@@ -175,6 +175,32 @@ def test_a_new_holder_wakes_a_silent_want() -> None:
     assert (2, {phantom.ref}) in [(to, refs & {phantom.ref}) for to, refs in sent], "the honest child's sender holds it"
 
 
+def test_whoever_shows_a_pending_block_is_asked_for_its_ancestors() -> None:
+    """Server 2 got a child from server 1 who does not answer; then the child's other holder turns up."""
+    ear = Ear()
+    ones, twos = ear.maker.rounds(2)
+    three = ear.maker.block(3, 3, twos)
+    ear.push(three)
+    ear.hear(3, blocks_message(twos[1]))
+    sent = ear.push(twos[1])
+    while ear.machine.wake_at is not None and not fetches(sent):
+        sent = ear.wait()
+    asked = {to for to, refs in fetches(ear.sent) + fetches(sent) if ones[2].ref in refs}
+    for _ in range(3):
+        asked |= {to for to, refs in fetches(ear.wait()) if ones[2].ref in refs}
+    assert asked >= {1, 3}
+
+
+def test_a_referenced_block_of_mine_that_i_do_not_know_is_fetched_and_silences_me() -> None:
+    ear = Ear()
+    ones, twos = ear.maker.rounds(2)
+    ear.push(*ones[1:], twos[1])
+    assert not ear.machine.has_lost_journal
+    ear.hear(1, blocks_message(ones[0]))
+    assert ear.has(twos[1])
+    assert ear.machine.has_lost_journal
+
+
 def test_reconnect_asks_again() -> None:
     ear = Ear()
     ones, twos = ear.maker.rounds(2)
@@ -288,6 +314,21 @@ def test_stale_flood_is_dropped_before_any_work() -> None:
     ear.push(twin)
     assert not ear.has(twin)
     assert ear.machine.equivocators == frozenset()
+
+
+def test_evicted_blocks_take_their_wants_along_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending_module, "PENDING_BLOCKS_PER_PEER_MAX", 5)
+    ear = Ear()
+    rounds = ear.maker.rounds(12)
+    ear.push(*[blocks[1] for blocks in reversed(rounds[1:])])
+    assert {r[1].ref.round for r in rounds if r[1].ref in ear.waiting} == set(range(2, 7)), "highest rounds go first"
+    missing = {ref for r in rounds[1:6] for ref in r[1].body.refs if ref not in ear.waiting}
+    assert set(ear.machine._intake.fetcher._wants) == missing
+    for blocks in rounds[:6]:
+        ear.push(*blocks[1:], blocks[0])
+    assert ear.has(rounds[5][1])
+    sent = ear.hear(1, Stream((), False))
+    assert [(to, message.after) for to, message in sent if isinstance(message, Holds)] == [(1, 6)], "asked for again"
 
 
 # --- equivocators
