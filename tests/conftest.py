@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 
+from tests import canary
+
 FAIL_ON_SKIP = os.environ.get("MAFTIA_FAIL_ON_SKIP") == "1"
 
 
@@ -30,3 +32,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
         report.outcome = "failed"
         report.longrepr = f"skipped where no skip is allowed: {report.longrepr}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    canary.summarise(terminalreporter)
