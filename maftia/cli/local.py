@@ -80,8 +80,15 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _watch(servers: list[ServerProcess]) -> None:
-    """Stay until interrupted; a server that ends by itself is reported."""
-    while True:
-        for server in servers:
-            server.check_alive()
-        time.sleep(0.5)
+    """Stay until interrupted, or until no server is left; one that ends by itself is reported, the others go on."""
+    running = list(servers)
+    while running:
+        for server in list(running):
+            try:
+                server.check_alive()
+            except CommandError as error:
+                click.echo(f"maftia: {error.detail}", err=True)
+                server.join()
+                running.remove(server)
+        time.sleep(0.2)
+    raise CommandError(1, "serverEnded", "every server has ended")

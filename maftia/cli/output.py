@@ -12,8 +12,11 @@ from typing import Any
 
 import click
 
+from maftia.core.errors import Code
+
 EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, EXIT_NO_QUORUM = 0, 1, 2, 3
-_STATUS = {EXIT_REFUSED: "refused", EXIT_NO_QUORUM: "timeout"}
+_REFUSALS = frozenset(Code)
+"""codes that are the cluster's word; others of exit code 1 are about programs"""
 
 
 class CommandError(Exception):
@@ -37,18 +40,23 @@ def report_error(error: CommandError, as_json: bool) -> int:
     """Print the failure and return the exit code."""
     if as_json:
         body = {"code": error.code, "detail": error.detail, "servers_agreeing": error.servers_agreeing}
-        print_json({"status": _STATUS.get(error.exit_code, "error"), "error": body, **error.fields})
+        print_json({"status": _status(error), "error": body, **error.fields})
     else:
         click.echo(f"maftia: {_sentence(error)}", err=True)
     return error.exit_code
 
 
+def _status(error: CommandError) -> str:
+    if error.exit_code == EXIT_NO_QUORUM:
+        return "timeout"
+    return "refused" if error.code in _REFUSALS else "error"
+
+
 def _sentence(error: CommandError) -> str:
-    if error.exit_code == EXIT_REFUSED and error.servers_agreeing:
-        return f"refused, {error.code}: {error.detail} ({error.servers_agreeing} servers agree)"
-    if error.exit_code == EXIT_REFUSED:
-        return f"refused, {error.code}: {error.detail}"
-    return error.detail
+    if error.code not in _REFUSALS:
+        return error.detail
+    agreeing = f" ({error.servers_agreeing} servers agree)" if error.servers_agreeing else ""
+    return f"refused, {error.code}: {error.detail}{agreeing}"
 
 
 def print_json(value: dict[str, Any]) -> None:

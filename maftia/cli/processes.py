@@ -78,7 +78,7 @@ class ServerProcess:
 
 
 def stop_all(servers: list[ServerProcess]) -> list[int]:
-    """SIGTERM to all, then wait for all; returns their exit codes."""
+    """SIGTERM to all that run, then wait for them; returns their exit codes."""
     for server in servers:
         server.terminate()
     return [server.join() for server in servers]

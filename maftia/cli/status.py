@@ -82,8 +82,11 @@ def _print_table(cluster: ClusterFile, servers: tuple[ServerStatus, ...]) -> Non
     for server in servers:
         reply = server.reply
         if reply is None:
-            table.add_row(str(server.server), server.address, f"unreachable: {server.problem}")
+            table.add_row(str(server.server), server.address, "unreachable")
             continue
         row = [reply.state, str(reply.round), str(reply.commit), reply.state_digest.hex()[:16]]
         table.add_row(str(server.server), server.address, *row, " ".join(map(str, reply.peers)))
     Console().print(table)
+    for server in servers:
+        if server.problem:
+            click.echo(f"server {server.server}: {server.problem}")
