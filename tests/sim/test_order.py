@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -122,3 +123,29 @@ def test_a_violation_says_what_is_broken() -> None:
     run.network.at(1, lambda: run.owed[PartyId(0)].append(b"forgotten"))
     with pytest.raises(ViolationError, match="validity"):
         run.run()
+
+
+@pytest.mark.parametrize("block", range(3))
+def test_a_server_killed_at_any_record_of_its_journal_goes_on_and_is_never_blamed(block: int) -> None:
+    killed = 0
+    for length in range(1 + block * 12, 13 + block * 12):
+        run = OrderRun(OrderPlan(length, 4, {PartyId(3): "late"}, records=4, troubles=False))
+        run.network.seats[PartyId(0)].kill_at_record = length
+        for time_ms in range(500, 4000, 500):
+            run.network.at(time_ms, partial(run.network.restart, PartyId(0)))
+        killed += run.run().restarts
+    assert killed > 0
+
+
+def test_all_servers_down_and_up_again() -> None:
+    run = OrderRun(OrderPlan(5, 4, {PartyId(3): "silent"}, records=6, troubles=False))
+    for party in run.plan.honest:
+        run.network.at(1300, partial(run.network.crash, party))
+        run.network.at(1900 + 100 * party, partial(run.network.restart, party))
+    assert run.run().restarts == 3
+
+
+def test_an_idle_cluster_sends_nothing() -> None:
+    run = OrderRun(OrderPlan(6, 4, {}, records=0, troubles=False))
+    run.run()
+    assert all(run.network.machine(party).order.round == 0 for party in run.plan.honest)  # type: ignore[union-attr]
