@@ -34,17 +34,28 @@ def test_wrong_use_with_json_is_one_object_on_stdout(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("code", "status"), [(1, "refused"), (2, "error"), (3, "timeout")], ids=["refused", "usage", "no quorum"]
+    ("code", "word", "status"),
+    [
+        (1, "nameTaken", "refused"),
+        (1, "serverEnded", "error"),
+        (2, "usage", "error"),
+        (3, "noQuorum", "timeout"),
+    ],
 )
-def test_exit_codes_have_their_status(code: int, status: str, capsys: pytest.CaptureFixture[str]) -> None:
-    error = CommandError(code, "nameTaken", "taken", servers_agreeing=2, rid="r")
+def test_exit_codes_have_their_status(code: int, word: str, status: str, capsys: pytest.CaptureFixture[str]) -> None:
+    error = CommandError(code, word, "because", servers_agreeing=2, rid="r")
     assert report_error(error, as_json=True) == code
     value = json.loads(capsys.readouterr().out)
     assert value == {
         "status": status,
-        "error": {"code": "nameTaken", "detail": "taken", "servers_agreeing": 2},
+        "error": {"code": word, "detail": "because", "servers_agreeing": 2},
         "rid": "r",
     }
+
+
+def test_a_refusal_names_code_reason_and_servers(capsys: pytest.CaptureFixture[str]) -> None:
+    report_error(CommandError(1, "nameTaken", "another client has it", servers_agreeing=3), as_json=False)
+    assert capsys.readouterr().err == "maftia: refused, nameTaken: another client has it (3 servers agree)\n"
 
 
 def test_every_command_of_the_table_exists_and_has_help() -> None:
