@@ -217,7 +217,11 @@ class AtomicBroadcast:
         otherwise no block is made before n-t-1 others have said what they hold.
         """
         self._restart.start(now.utc_ms, first_start)
-        return self._finish(OrderStep(), now)
+        step = OrderStep()
+        for peer in map(PartyId, self._config.quorums.parties):
+            if self._restart.awaits(peer):
+                step.send(peer, self._holds(peer, self._restart.query, answers=0))
+        return self._finish(step, now)
 
     def submit(self, record: bytes, now: Now) -> OrderStep:
         """Order these bytes (1…RECORD_SIZE_BYTES_MAX).  Known and delivered ones change nothing.
@@ -312,7 +316,9 @@ class AtomicBroadcast:
         self._restart.answered(sender, holds.answers)
         if holds.query:
             self._queries[sender] = holds.query
-            step.send(sender, self._holds(sender, query=0, answers=holds.query))
+            # a query of mine may have been lost on the link that was down: it goes along until it is answered
+            again = self._restart.query if self._restart.awaits(sender) else 0
+            step.send(sender, self._holds(sender, query=again, answers=holds.query))
             self._intake.fetcher.link_renewed(sender, now.monotonic_ms)
         blocks, more = stream_from(self._producer.own, holds.after)
         step.send(sender, Stream(blocks, more))

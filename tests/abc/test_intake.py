@@ -262,6 +262,16 @@ def test_far_rounds_are_dropped_and_remembered_only_as_being_ahead() -> None:
     assert rounds[2 * W - 1][1].ref in ear.waiting
 
 
+def test_the_next_stream_is_asked_for_when_its_blocks_will_be_kept() -> None:
+    ear = Ear()
+    rounds = ear.maker.rounds(2 * W + 4)
+    assert ear.hear(1, Stream((rounds[2 * W + 2][1].signed,), False)) == [], "round 2W+3, at top 0"
+    for blocks in rounds[:2]:
+        assert ear.push(*blocks[1:], blocks[0]) == []
+    sent = ear.push(*rounds[2][1:], rounds[2][0])
+    assert [(to, message.after) for to, message in sent if isinstance(message, Holds)] == [(1, 3)]
+
+
 def test_claims_of_more_make_no_storm() -> None:
     ear = Ear()
     assert [to for to, _ in ear.hear(1, Stream((), True))] == [1]
