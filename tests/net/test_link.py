@@ -148,3 +148,16 @@ async def test_a_peer_that_speaks_on_our_link_is_cut(autojump_clock: MockClock, 
     await peer.streams[0].send_all(encode_frame(b"hello"))
     await wait_all_tasks_blocked()
     assert peer.events == ["up", "the peer spoke where it must only listen"]
+
+
+async def test_between_connections_the_link_is_down(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    peer = Peer()
+    link = peer.link()
+    nursery.start_soon(link.run)
+    await wait_all_tasks_blocked()
+    peer.is_there = False
+    await peer.streams[0].aclose()
+    await wait_all_tasks_blocked()
+    assert not link.is_up
+    link.send(encode_frame(b"lost"))
+    assert link.is_flushed

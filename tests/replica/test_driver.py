@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 
 import pytest
@@ -343,6 +342,18 @@ async def test_a_client_that_floods_does_not_delay_peers(
     assert names.count("client_frame") == 2000
 
 
+async def test_many_clients_do_not_delay_peers(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    world = World()
+    for _ in range(3 * TURN_CLIENT_FRAMES_MAX):
+        await world.client(nursery)
+    at_sync: list[int] = []
+    world.state.sync = lambda: at_sync.append(len(world.handler.named("client_opened")))
+    await nursery.start(world.driver.run)
+    await wait_all_tasks_blocked()
+
+    assert sorted(set(at_sync)) == [TURN_CLIENT_FRAMES_MAX * turn for turn in (1, 2, 3)]
+
+
 async def test_a_client_that_is_cut_is_not_served_further(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     world = World()
     with trio.CancelScope() as admission:
@@ -455,8 +466,8 @@ async def test_a_clean_stop_sends_what_was_promised_and_serves_nobody_more(autoj
         driver.stop()
         await ended.wait()
         late = await world.client(nursery)
-        with contextlib.suppress(ChannelError):
-            await late.send(b"late")
+        with pytest.raises(ChannelError):
+            await late.receive()
         await wait_all_tasks_blocked()
         assert len(world.handler.named("client_opened")) == 1
         nursery.cancel_scope.cancel()

@@ -154,3 +154,17 @@ def test_nobody_else_may_read_the_data(server: Server) -> None:
     server.run()
     assert server.data.stat().st_mode & 0o777 == 0o700
     assert (server.data / "journal").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_prepared_journal_counts_only_for_the_mark_that_names_it(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        _crash_at(patch, "server-1.init.started")
+        with pytest.raises(KeyboardInterrupt):
+            server.open()
+    server.data.rename(tmp_path / "stale")
+    server.run()
+    server.data = tmp_path / "stale"
+    with pytest.raises(DataDirError, match="it is lost"):
+        server.open()

@@ -185,3 +185,15 @@ def test_any_cut_leaves_whole_batches(
     os.truncate(path, cut)
     whole = sum(1 for size in sizes[1:] if size <= cut)
     assert content(path) == [record for batch in batches[:whole] for record in batch]
+
+
+def test_a_cut_is_durable_before_anything_is_appended(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = fill(path, BATCHES)
+    os.truncate(path, sizes[2] - 1)
+    sizes_at_sync: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: (sizes_at_sync.append(path.stat().st_size), fsync(descriptor))[1]
+    )
+    Journal(path).close()
+    assert sizes_at_sync == [sizes[1]]

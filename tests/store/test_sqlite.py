@@ -117,3 +117,12 @@ def test_it_behaves_as_a_sorted_dictionary(
     assert list(state.scan(prefix)) == expected
     assert all(state.get(key) == value for key, value in model.items())
     state.close()
+
+
+def test_prefixes_of_the_highest_bytes_have_an_end_or_none(path: Path) -> None:
+    state = SqliteKeyValue(path)
+    found = [b"a\xfe", b"a\xff", b"a\xff\xff", b"b", b"\xff", b"\xff\xff"]
+    state.write(dict.fromkeys(found, b""))
+    assert [key for key, _ in state.scan(b"a\xff")] == [b"a\xff", b"a\xff\xff"]
+    assert [key for key, _ in state.scan(b"\xff")] == [b"\xff", b"\xff\xff"]
+    state.close()
