@@ -29,7 +29,7 @@ accepted blocks are flushed before the mark, so that a replay reaches the checkp
 
 Caller must: 1. make `records` durable before any message of the same or a later step
 leaves; 2. after `recover`, skip the commits that it stored already; 3. call `start` once,
-with `first_start` only where this init file never ran before; 4. call `peer_connected`
+before `peer_connected`, with `first_start` only where this init file never ran before; 4. call `peer_connected`
 whenever an outgoing link came up; 5. call `on_timer` at `wake_at`; 6. take the messages
 of the peers in turn; 7. journal a checkpoint's certificate before `checkpoint_certified`.
 
@@ -217,11 +217,7 @@ class AtomicBroadcast:
         otherwise no block is made before n-t-1 others have said what they hold.
         """
         self._restart.start(now.utc_ms, first_start)
-        step = OrderStep()
-        for peer in map(PartyId, self._config.quorums.parties):
-            if self._restart.awaits(peer):
-                step.send(peer, self._holds(peer, self._restart.query, answers=0))
-        return self._finish(step, now)
+        return self._finish(OrderStep(), now)
 
     def submit(self, record: bytes, now: Now) -> OrderStep:
         """Order these bytes (1…RECORD_SIZE_BYTES_MAX).  Known and delivered ones change nothing.
@@ -316,9 +312,7 @@ class AtomicBroadcast:
         self._restart.answered(sender, holds.answers)
         if holds.query:
             self._queries[sender] = holds.query
-            # a query of mine may have been lost on the link that was down: it goes along until it is answered
-            again = self._restart.query if self._restart.awaits(sender) else 0
-            step.send(sender, self._holds(sender, query=again, answers=holds.query))
+            step.send(sender, self._holds(sender, query=0, answers=holds.query))
             self._intake.fetcher.link_renewed(sender, now.monotonic_ms)
         blocks, more = stream_from(self._producer.own, holds.after)
         step.send(sender, Stream(blocks, more))

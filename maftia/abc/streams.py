@@ -124,10 +124,6 @@ class Restart:
         if query == self.query and self._started and peer != self._me:
             self._answered.add(peer)
 
-    def awaits(self, peer: PartyId) -> bool:
-        """Whether this life still needs the peer to say what it holds."""
-        return self._started and not self._first_start and peer != self._me and peer not in self._answered
-
     @property
     def may_produce(self) -> bool:
         """Started, nothing lost, and after a restart n-t-1 others have answered."""
