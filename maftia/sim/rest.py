@@ -1,0 +1,121 @@
+"""What must hold of whole servers at the end of a run, when all has come to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from maftia.core.identifiers import PartyId
+from maftia.dca.state import recompute_digest
+from maftia.sim.checkers import ViolationError, check_no_honest_blamed, check_times
+from maftia.sim.network import START_UTC_MS
+from maftia.sim.replicas import DurableStore, Replica, ReplicaNetwork
+from maftia.sim.witness import Witness
+
+QUIET_MS = 60_000
+"""how long before the end of a run nobody honest may have said anything"""
+
+
+class Plan(Protocol):
+    """Who is honest."""
+
+    @property
+    def honest(self) -> list[PartyId]:
+        """The servers that are."""
+
+
+class Run(Protocol):
+    """A run that has ended."""
+
+    @property
+    def plan(self) -> Plan:
+        """What was run."""
+
+    @property
+    def network(self) -> ReplicaNetwork:
+        """Its servers."""
+
+    @property
+    def stores(self) -> Mapping[PartyId, DurableStore]:
+        """Their disks."""
+
+    @property
+    def witness(self) -> Witness:
+        """Who saw everything."""
+
+    @property
+    def skews_ms(self) -> Mapping[PartyId, int]:
+        """How wrong their clocks are."""
+
+
+def check_rest(run: Run) -> None:
+    """All of it.  Raises ViolationError where a promise is broken."""
+    replicas = {party: _alive(run.network, party) for party in run.plan.honest}
+    for party, replica in replicas.items():
+        _check_quiet(run.network, party, replica)
+        _check_finished(party, replica, run)
+    _check_equal(replicas)
+    _check_certificates(replicas)
+    _check_answers(replicas, run.witness)
+    check_no_honest_blamed(run.plan.honest, {party: run.network.seats[party].faults for party in run.plan.honest})
+    _check_times(run)
+
+
+def _alive(network: ReplicaNetwork, party: PartyId) -> Replica:
+    machine = network.machine(party)
+    if not isinstance(machine, Replica):
+        raise ViolationError(f"{party} is not alive")
+    return machine
+
+
+def _check_quiet(network: ReplicaNetwork, party: PartyId, replica: Replica) -> None:
+    if replica.order.is_busy or replica.handler.is_busy:
+        raise ViolationError(f"quiescence: {party} is busy still")
+    if network.now_ms - network.seats[party].last_sent_ms < QUIET_MS:
+        raise ViolationError(f"quiescence: {party} still talks")
+    if replica.wake_at is not None:
+        raise ViolationError(f"quiescence: a timer of {party} is set still")
+
+
+def _check_finished(party: PartyId, replica: Replica, run: Run) -> None:
+    if replica.order.has_lost_journal or not replica.order.may_produce:
+        raise ViolationError(f"recovery: {party} may not produce")
+    if replica.service.unsigned():
+        raise ViolationError(f"validity: certificates of {party} are without signature")
+    if recompute_digest(run.stores[party]) != replica.service.state_digest():
+        raise ViolationError(f"state: the running digest of {party} is not that of its store")
+
+
+def _check_equal(replicas: Mapping[PartyId, Replica]) -> None:
+    states = {(replica.service.commit_index, replica.service.state_digest()) for replica in replicas.values()}
+    if len(states) > 1:
+        commits = {party: replica.service.commit_index for party, replica in replicas.items()}
+        raise ViolationError(f"agreement: at rest, honest servers have different states; commits {commits}")
+
+
+def _check_certificates(replicas: Mapping[PartyId, Replica]) -> None:
+    """Every certificate that one holds, all hold, byte for byte."""
+    held = {party: _certificates(replica) for party, replica in replicas.items()}
+    if len(set(held.values())) > 1:
+        raise ViolationError("agreement: honest servers hold different certificates")
+
+
+def _certificates(replica: Replica) -> tuple[bytes | None, ...]:
+    entries = replica.service._state.scan(b"certificate/")
+    return tuple(replica.service.certificate(key.removeprefix(b"certificate/")) for key, _ in entries)
+
+
+def _check_answers(replicas: Mapping[PartyId, Replica], witness: Witness) -> None:
+    """What was answered once is answered for ever."""
+    for subject, answer in witness.answers.items():
+        for party, replica in replicas.items():
+            stored = replica.service.stored_answer(subject.client, subject.rid)
+            if stored is None or stored.answer != answer:
+                raise ViolationError(f"exactly once: {party} forgot the answer to rid {subject.rid.hex()}")
+
+
+def _check_times(run: Run) -> None:
+    skews_ms: Sequence[int] = [run.skews_ms[party] for party in run.plan.honest]
+    times_ms = [time_ms for _, time_ms in sorted(run.witness.times_ms.items())]
+    high_ms = START_UTC_MS + run.network.now_ms + max(skews_ms)
+    check_times(PartyId(0), times_ms, run.network.cluster.keys.dealt_at_ms, high_ms)
