@@ -139,7 +139,7 @@ class CheckpointVotes:
             dropped = min(votes) if party == self._auth.me else max(votes)
             del votes[dropped]
             if party == self._auth.me:
-                del self._own[dropped]
+                self._own.pop(dropped, None)  # it is not there if the vote is that for the newest certificate
 
     def _count(self, commit: int, step: Step[Vote, Certificate]) -> None:
         # upon t+1 equal VOTE(commit, ·): certified, if it is mine; otherwise somebody here is wrong

@@ -1,0 +1,26 @@
+"""Bugs that the simulator of whole replicas found, each in its shortest form."""
+
+from __future__ import annotations
+
+from maftia.abc.commit import BlockRef, OrderState
+from maftia.core.identifiers import PartyId
+from maftia.core.limits import CHECKPOINT_VOTES_PER_PEER_MAX
+from maftia.core.quorum import Quorums
+from maftia.replica.checkpoints import Checkpoint, CheckpointVotes
+from maftia.sim.authentication import HashAuthenticator
+
+
+def checkpoint(commit: int) -> Checkpoint:
+    leader = BlockRef(commit, 0, bytes(32))
+    return Checkpoint(OrderState(0, commit, leader, commit, 0, 0, 0, bytes(32), (), ()), bytes(32))
+
+
+def test_a_server_that_catches_up_votes_for_any_number_of_checkpoints_after_a_certified_one():
+    # the vote for the newest certificate is kept without its checkpoint; dropping it raised KeyError
+    votes, others = (CheckpointVotes(Quorums.of(4), HashAuthenticator(b"", PartyId(party))) for party in (0, 1))
+    votes.reached(checkpoint(1))
+    vote = others.reached(checkpoint(1)).messages[0].message
+    assert votes.handle(PartyId(1), vote).outputs
+    for commit in range(2, 3 * CHECKPOINT_VOTES_PER_PEER_MAX):
+        assert votes.reached(checkpoint(commit)).messages
+    assert votes.certified_commit == 1
