@@ -14,6 +14,7 @@ from maftia.client.client import Client, RequestTimeoutError, open_client
 from maftia.client.keys import SubjectKey
 from maftia.core.codec import decode, encode
 from maftia.core.errors import Code, FormatError, RefusedError
+from maftia.core.identifiers import PartyId
 from maftia.core.signing import SigningKey
 from maftia.core.spki import UnsupportedKeyError, verify_by_key
 from maftia.dca.messages import ClientMessage, Confirm, Refused, Submit, Watch, Welcome
@@ -196,6 +197,9 @@ async def test_one_server_that_lies_or_is_away_changes_no_result(how: str) -> No
         for i in range(2):
             await client.issue(key(i), [f"dns:h{i}.example.org"], timeout_s=10)
         assert len(await client.retrieve(names=["dns:h0.example.org"], timeout_s=10)) == 1
+        if how.startswith("another"):
+            assert not client.links[PartyId(1)].is_up
+            assert "not the one" in client.links[PartyId(1)].problem
 
 
 async def test_no_quorum_is_said_in_time_with_the_rid_and_why() -> None:

@@ -141,6 +141,16 @@ def test_own_checkpoints_that_nobody_certifies_do_not_pile_up() -> None:
     assert certified(one.handle(PartyId(2), vote_of(4, 2, last))) == [last]
 
 
+def test_own_votes_above_a_certificate_do_not_pile_up_either() -> None:
+    one = votes(4, 0)
+    one.reached(checkpoint(1))
+    assert certified(one.handle(PartyId(1), vote_of(4, 1, 1))) == [1]
+    for i in range(2, 3 * CHECKPOINT_VOTES_PER_PEER_MAX):
+        one.reached(checkpoint(i))
+    assert len(one._votes[PartyId(0)]) <= CHECKPOINT_VOTES_PER_PEER_MAX
+    assert one._own.keys() == one._votes[PartyId(0)].keys()
+
+
 def test_what_lies_at_or_below_the_newest_certificate_is_ignored() -> None:
     one = votes(4, 0)
     one.reached(checkpoint(128))

@@ -114,7 +114,11 @@ def test_one_dead_server_stops_nothing(dead: int) -> None:
     world = World()
     world.settle(50)
     world.kill(dead)
-    issue(world, client_of(world))
+    client = client_of(world)
+    for seed in range(3):
+        began = world.ms
+        issue(world, client, seed, f"dns:h{seed}.example.org")
+        assert world.ms - began < SIGNING_HOLD_BACK_MS  # nobody waits for its share
     agree(world)
 
 
@@ -144,6 +148,22 @@ def test_the_same_request_again_gets_the_same_bytes(world: World) -> None:
     world.finish(again)
     assert believed(again) == believed(first)
     agree(world)
+
+
+def test_settled_requests_are_not_ordered_again_whatever_evidence_comes_with_them(world: World) -> None:
+    client = client_of(world)
+    talk = client.issue(p256_key(1), WWW)
+    world.finish(talk)
+    world.settle()
+    client.heard.clear()
+    commits = world.servers[0].handler._service.commit_index
+    again = client.composer.record(talk._wish.signed)
+    world.client_frame(client, PartyId(0), encode(Submit(again)))
+    world.settle()
+    [(_, outcome)] = client.heard
+    assert isinstance(outcome, Outcome)
+    assert outcome.certificates == believed(talk).certificates
+    assert world.servers[0].handler._service.commit_index == commits
 
 
 def test_a_client_that_went_away_finds_its_certificate(world: World) -> None:
@@ -292,6 +312,23 @@ def test_all_down_then_up_again_the_state_is_the_same(world: World) -> None:
 def test_a_journal_with_records_of_an_unknown_kind_stops_the_server(world: World) -> None:
     with pytest.raises(InvariantError):
         world.servers[0].handler.recover([b"?"])
+
+
+def test_shares_that_a_broken_link_lost_are_said_again_on_the_next(world: World) -> None:
+    client = client_of(world)
+    for server in world.servers:
+        server.alter = lambda _, frame: None if isinstance(decode(frame, PeerMessage, 10**6), Share) else frame
+    client.issue(p256_key(1), WWW)
+    world.run(100)
+    [serial] = world.servers[0].handler._service.unsigned()
+    for server in world.servers:
+        server.alter = lambda _, frame: frame
+        for other in world.servers:
+            if other is not server:
+                world.do(server, server.handler.peer_connected(PartyId(other.party), world.now))
+    world.run(50)
+    assert world.servers[0].handler._service.certificate(serial)
+    agree(world)
 
 
 # --- lying servers
@@ -510,9 +547,16 @@ def test_checkpoints_are_certified_move_the_horizon_and_outlive_a_restart() -> N
     certified = [server.handler._votes.certified_commit for server in world.servers]
     assert min(certified) >= 8
     before = world.servers[2].handler._votes.newest
+    horizon = world.servers[2].handler._order.horizon
+    assert horizon > 0
     world.kill(2)
+    # power may fail between the certificate and the order's own record of it
+    journal = world.servers[2].journal
+    world.servers[2].journal = [record for record in journal if b"abc-horizon" not in record[:20]]
+    assert len(world.servers[2].journal) < len(journal)
     world.restart(2)
     assert world.servers[2].handler._votes.newest == before
+    assert world.servers[2].handler._order.horizon == horizon
     issue(world, client, 99, "dns:last.example.org")
     agree(world)
     assert all(server.faults == [] for server in world.servers)
