@@ -89,9 +89,7 @@ class Pending:
         return sorted(ref for ref in self._children if ref.round <= horizon)
 
     def _is_over(self, sender: PartyId) -> bool:
-        return (
-            len(self._from[sender]) > PENDING_BLOCKS_PER_PEER_MAX or self._bytes[sender] > PENDING_BYTES_PER_PEER_MAX
-        )
+        return len(self._from[sender]) > PENDING_BLOCKS_PER_PEER_MAX or self._bytes[sender] > PENDING_BYTES_PER_PEER_MAX
 
     def _remove(self, ref: BlockRef) -> Block:
         waiting = self._blocks.pop(ref)
