@@ -13,11 +13,13 @@ import re
 from pathlib import Path
 
 import msgspec
+import pytest
 
 import maftia
 from maftia.abc.block import BlockRules
 from maftia.abc.messages import AcceptedBlock, Blocks
-from maftia.core.codec import Wire, encode
+from maftia.core.codec import Wire, decode, encode
+from maftia.core.errors import FormatError
 from maftia.core.hashing import encode_fields
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.quorum import Quorums
@@ -129,7 +131,10 @@ def test_optional_fields_are_never_left_out() -> None:
     """A struct with defaults still has one encoding: all of its fields."""
     for name in ("Bval", "Decide"):
         kind = next(kind for kind in Wire.__subclasses__() if kind.__name__ == name)
-        assert len(msgspec.msgpack.decode(encode(kind(2, 0)))) == 1 + len(kind.__struct_fields__)
+        full = msgspec.msgpack.decode(encode(kind(2, 0)))
+        assert len(full) == 1 + len(kind.__struct_fields__)
+        with pytest.raises(FormatError):
+            decode(msgspec.msgpack.encode(full[:-1]), kind, 100)
 
 
 def tags() -> set[str]:
