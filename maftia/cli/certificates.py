@@ -30,6 +30,7 @@ from maftia.cli.output import EXIT_NO_QUORUM, CommandError, print_json, rfc3339,
 from maftia.client.client import Certificate, Client, Issued
 from maftia.client.keys import SubjectKey
 from maftia.core.errors import FormatError
+from maftia.core.names import parse_name
 from maftia.core.policy import token_key
 from maftia.core.signing import SigningKey
 from maftia.core.spki import UnsupportedKeyError
@@ -45,6 +46,16 @@ REASONS = (
     "cessationOfOperation",
     "privilegeWithdrawn",
 )
+
+
+def _checked_names(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            parse_name(name)
+        except FormatError as error:
+            raise click.BadParameter(f"{name}: {error}") from None
+    return names
+
 
 _identity = click.option(
     "--identity", type=FILE, help="Your Ed25519 key; made at $XDG_CONFIG_HOME/maftia on first use."
@@ -76,6 +87,7 @@ def _binding_options(command: F) -> F:
                 "names",
                 multiple=True,
                 required=True,
+                callback=_checked_names,
                 metavar="NAME",
                 help="As dns:www.example.org; repeatable.",
             ),
@@ -256,7 +268,14 @@ def update(sign_with: Path | None, **options: Any) -> None:
 @click.command(short_help="Revoke certificates.")
 @click.option("--cert", "cert_path", type=FILE, help="Revoke this certificate only.")
 @click.option("--key", "key_path", type=FILE, help="Revoke what this key (or certificate's key) is bound to.")
-@click.option("--name", "names", multiple=True, metavar="NAME", help="Revoke what these names are bound to.")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    callback=_checked_names,
+    metavar="NAME",
+    help="Revoke what these names are bound to.",
+)
 @click.option(
     "--sign-with", "sign_with", type=FILE, help="Act by the right of this private key alone, not of --identity."
 )
@@ -333,7 +352,9 @@ def _serial_of(path: Path) -> bytes:
 
 
 @click.command(short_help="Find valid certificates.")
-@click.option("--name", "names", multiple=True, metavar="NAME", help="A name it is for; repeatable.")
+@click.option(
+    "--name", "names", multiple=True, callback=_checked_names, metavar="NAME", help="A name it is for; repeatable."
+)
 @click.option(
     "--key", "key_path", type=FILE, help="Its key: a PEM file with a public key, a certificate or a private key."
 )
