@@ -33,7 +33,7 @@ from maftia.core.x509 import CertificateFacts, certificate_facts
 from maftia.dca.compose import Composer, SignedRequest
 from maftia.dca.messages import Attested, Outcome, Refused, ServerMessage, StatusQuery, StatusReply, Welcome
 from maftia.dca.requests import KeyProof
-from maftia.dca.rid import RID_RANDOM_BYTES, make_rid
+from maftia.dca.rid import RID_RANDOM_BYTES, make_rid, rid_time_ms
 from maftia.net.connect import Dialler
 from maftia.net.tls import endpoint_of
 
@@ -316,6 +316,7 @@ class Client:
         return tuple(self._composer.prove(signed, key.spki, key.sign) for key in keys)
 
     async def _perform(self, wish: Wish, timeout_s: float) -> Believed:
+        rid_time_ms(wish.signed.subject.rid)  # servers could not even say for which request they refuse it
         conversation = Conversation(self._deployment, wish, _now_ms())
         running = _Running(conversation, trio.Event())
         if conversation.rid in self._running:
