@@ -1,0 +1,233 @@
+"""A dealt cluster in a folder, as operators have it, and its servers as processes, as they start them.
+
+The primes are fixed, so dealing takes a moment; everything else is what users get.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import trio
+
+from dealer.deal import Dealing, DealSpec, deal
+from maftia.client.client import Client, ServerStatus, open_client
+from maftia.core.address import Address
+from maftia.core.cluster_file import KEY_MAJOR
+from maftia.core.init_file import seal
+from maftia.core.policy import DEFAULT_POLICY_TOML
+from maftia.core.quorum import Quorums
+from maftia.core.signing import SigningKey
+from tests.dealing import fixed_primes, seeded_bytes
+
+T = TypeVar("T")
+
+SERVERS = 4
+LOOPBACK = "127.0.0.1"
+WAIT_S = 30.0
+"""for what takes a moment where nothing else runs"""
+_PORTS = range(20_000, 32_000)
+"""below what systems take for outgoing connections, so that nobody has a stopped server's port when it comes back"""
+_RUN = [sys.executable, "-m", "maftia", "server", "run"]
+
+
+def utc_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now and stay so unless a server is told to take them."""
+    found: list[int] = []
+    at = os.getpid() * 64 % len(_PORTS)
+    while len(found) < count:
+        at = (at + 1) % len(_PORTS)
+        with socket.socket() as probe:
+            if probe.connect_ex((LOOPBACK, _PORTS[at])) != 0 and _PORTS[at] not in _given:
+                found.append(_PORTS[at])
+                _given.add(_PORTS[at])
+    return found
+
+
+_given: set[int] = set()
+
+
+def write_dealing(folder: Path, *, mode: str = KEY_MAJOR, policy: str = DEFAULT_POLICY_TOML, seed: str = "") -> Dealing:
+    """Deal a cluster of four into a folder, with the files of `maftia-dealer deal`."""
+    spec = DealSpec(
+        quorums=Quorums.of(SERVERS),
+        addresses=tuple(Address(LOOPBACK, port) for port in free_ports(SERVERS)),
+        policy_text=policy,
+        dealt_at_ms=utc_ms(),
+        mode=mode,
+    )
+    dealing = deal(spec, fixed_primes(2048), seeded_bytes(f"e2e/{folder}/{seed}"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for init in dealing.inits:
+        (folder / f"server-{init.party}.init").write_bytes(seal(init, None, os.urandom))
+    (folder / "cluster.toml").write_text(dealing.cluster_text)
+    (folder / "ca.pem").write_text(dealing.cluster.ca_certificate)
+    return dealing
+
+
+@dataclass
+class Server:
+    """One server of the folder."""
+
+    folder: Path
+    party: int
+    process: subprocess.Popen[bytes] | None = None
+    _stderr: IO[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def init(self) -> Path:
+        return self.folder / f"server-{self.party}.init"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / f"data-{self.party}"
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / f"log-{self.party}"
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """What it logged, over all its lives; a line that a kill cut short is left out."""
+        lines = self.log_path.read_text().splitlines() if self.log_path.exists() else []
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        assert not self.is_running
+        command = [*_RUN, str(self.init), "--data", str(self.data), "--log-format", "json"]
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, start_new_session=True)
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def join(self) -> int:
+        """Its exit code, once it has ended."""
+        assert self.process is not None
+        code, self.process = self.process.wait(WAIT_S), None
+        return code
+
+    def stop(self) -> int:
+        self.signal(signal.SIGTERM)
+        return self.join()
+
+    def kill(self) -> int:
+        self.signal(signal.SIGKILL)
+        return self.join()
+
+
+class Cluster:
+    """Four servers and those who talk to them."""
+
+    def __init__(self, folder: Path, dealing: Dealing) -> None:
+        self.folder = folder
+        self.dealing = dealing
+        self.facts = dealing.cluster
+        self.servers = [Server(folder, party) for party in range(SERVERS)]
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "cluster.toml"
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / "ca.pem"
+
+    def start(self, parties: Iterable[int] = range(SERVERS)) -> None:
+        """Start servers, and return when they are active."""
+        chosen = list(parties)
+        for party in chosen:
+            self.servers[party].start()
+        self.run(lambda client: all_active(client, chosen))
+
+    def stop(self, parties: Iterable[int] = range(SERVERS)) -> list[int]:
+        """SIGTERM to these servers at once; their exit codes."""
+        chosen = [self.servers[party] for party in parties]
+        for server in chosen:
+            server.signal(signal.SIGTERM)
+        return [server.join() for server in chosen]
+
+    def clean_up(self) -> None:
+        """Whatever a test left running ends."""
+        for server in self.servers:
+            if server.is_running:
+                server.kill()
+
+    @asynccontextmanager
+    async def client(self, identity: SigningKey | None = None) -> AsyncIterator[Client]:
+        chosen = identity or SigningKey(os.urandom(32))
+        async with open_client(self.facts, chosen, utc_ms=utc_ms, random_bytes=os.urandom) as client:
+            yield client
+
+    def run(self, work: Callable[[Client], Awaitable[T]]) -> T:
+        """Have a client of its own do something."""
+
+        async def main() -> T:
+            async with self.client() as client:
+                return await work(client)
+
+        return trio.run(main)
+
+    def settled(self, parties: Iterable[int] = range(SERVERS)) -> bytes:
+        """The state digest of these servers, once they are at the same commit."""
+        chosen = list(parties)
+        return self.run(lambda client: equal_state(client, chosen))
+
+    def complaints(self) -> list[dict[str, Any]]:
+        """What servers logged as errors: never anything that a stranger can cause."""
+        return [entry for server in self.servers for entry in server.log if entry["level"] in {"error", "critical"}]
+
+
+async def until(client: Client, met: Callable[[tuple[ServerStatus, ...]], bool], what: str) -> tuple[ServerStatus, ...]:
+    """What the servers say of themselves, once it is as wanted."""
+    found: tuple[ServerStatus, ...] = ()
+    with trio.move_on_after(WAIT_S):
+        while True:
+            found = await client.status(timeout_s=1)
+            if met(found):
+                return found
+            await trio.sleep(0.02)
+    raise AssertionError(f"{what}: {found}")
+
+
+async def all_active(client: Client, parties: Iterable[int] = range(SERVERS)) -> None:
+    chosen = set(parties)
+
+    def met(found: tuple[ServerStatus, ...]) -> bool:
+        return all(one.reply is not None and one.reply.state == "active" for one in found if one.server in chosen)
+
+    await until(client, met, f"servers {chosen} are active")
+
+
+async def equal_state(client: Client, parties: Iterable[int] = range(SERVERS)) -> bytes:
+    chosen = set(parties)
+
+    def states(found: tuple[ServerStatus, ...]) -> set[tuple[int, bytes] | None]:
+        mine = [one.reply for one in found if one.server in chosen]
+        return {None if reply is None else (reply.commit, reply.state_digest) for reply in mine}
+
+    found = await until(
+        client, lambda found: len(states(found)) == 1 and None not in states(found), f"servers {chosen} are equal"
+    )
+    (state,) = states(found)
+    assert state is not None
+    return state[1]
