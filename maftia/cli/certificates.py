@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -57,6 +58,7 @@ def _checked_names(_context: click.Context, _option: click.Parameter, names: tup
     return names
 
 
+_name = partial(click.option, "--name", "names", multiple=True, callback=_checked_names, metavar="NAME")
 _identity = click.option(
     "--identity", type=FILE, help="Your Ed25519 key; made at $XDG_CONFIG_HOME/maftia on first use."
 )
@@ -82,15 +84,7 @@ def _binding_options(command: F) -> F:
                 "--key-type", type=click.Choice(KEY_TYPES), default="ec", show_default=True, help="Of --new-key."
             ),
             _key_passphrase,
-            click.option(
-                "--name",
-                "names",
-                multiple=True,
-                required=True,
-                callback=_checked_names,
-                metavar="NAME",
-                help="As dns:www.example.org; repeatable.",
-            ),
+            _name(required=True, help="As dns:www.example.org; repeatable."),
             click.option("--profile", default="server", show_default=True, help="A profile of the policy."),
             click.option(
                 "--credential",
@@ -268,14 +262,7 @@ def update(sign_with: Path | None, **options: Any) -> None:
 @click.command(short_help="Revoke certificates.")
 @click.option("--cert", "cert_path", type=FILE, help="Revoke this certificate only.")
 @click.option("--key", "key_path", type=FILE, help="Revoke what this key (or certificate's key) is bound to.")
-@click.option(
-    "--name",
-    "names",
-    multiple=True,
-    callback=_checked_names,
-    metavar="NAME",
-    help="Revoke what these names are bound to.",
-)
+@_name(help="Revoke what these names are bound to.")
 @click.option(
     "--sign-with", "sign_with", type=FILE, help="Act by the right of this private key alone, not of --identity."
 )
@@ -352,9 +339,7 @@ def _serial_of(path: Path) -> bytes:
 
 
 @click.command(short_help="Find valid certificates.")
-@click.option(
-    "--name", "names", multiple=True, callback=_checked_names, metavar="NAME", help="A name it is for; repeatable."
-)
+@_name(help="A name it is for; repeatable.")
 @click.option(
     "--key", "key_path", type=FILE, help="Its key: a PEM file with a public key, a certificate or a private key."
 )
