@@ -349,7 +349,7 @@ class Attesting(Corrupt):
             return []
         subject = subject_of(request, confirm.request)
         auth = self.corruption.cluster.authenticator(self.corruption.me)
-        time_ms = now.utc_ms + self.random.choice((0, 0, 0, AGE_MS, -AGE_MS, -now.utc_ms))
+        time_ms = now.utc_ms + self.random.choice((*[0] * 6, AGE_MS, -AGE_MS, -now.utc_ms))
         claim = Claim(CHALLENGE_GATHERER, saw if self.random.random() < 0.8 else self.random.randbytes(32))
         own = attest(auth, subject, claim, time_ms)
         other = Attestation(

@@ -46,6 +46,8 @@ class HostileClient:
             (
                 self._wrong_proof,
                 self._stolen_key,
+                self._stolen_key,
+                self._stolen_key,
                 self._unanswered,
                 self._unconfirmed,
                 self._replay,

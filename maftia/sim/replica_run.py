@@ -35,7 +35,7 @@ LAN, WAN, ADVERSARIAL = NETWORKS = ("lan", "wan", "adversarial")
 CLIENT_DELAYS_MS = {LAN: (1, 5), WAN: (10, 120), ADVERSARIAL: (1, 300)}
 FAULTS_UNTIL_MS = 4000
 BEGIN_UNTIL_MS = 2000
-ATTACKS_UNTIL_MS = 6000
+ATTACKS_FROM_MS, ATTACKS_UNTIL_MS = 1500, 5000
 CLIENTS_MAX = 8
 HOSTILE_CLIENTS = 2
 TIME_MAX_MS = 600_000
@@ -48,11 +48,15 @@ NEVER_WRITTEN = 10**9
 
 @dataclass(frozen=True)
 class Crash:
-    """An honest server is killed at a moment, or at a record if that comes first, and comes back."""
+    """An honest server is killed and comes back."""
 
     party: PartyId
     at_ms: int
+    """killed at this moment, whatever comes first"""
     at_record: int
+    """or between two records"""
+    at_signing: bool
+    """or as soon as it has entered a certificate, before anything is signed"""
     back_ms: int
 
 
@@ -140,8 +144,10 @@ def _draw_crashes(random: Random, honest: list[PartyId]) -> tuple[Crash, ...]:
     crashes = []
     for party in random.sample(honest, random.choice((0, 1, 1, 2, len(honest)))):
         at_ms = random.randint(1, FAULTS_UNTIL_MS - 1)
-        at_record = random.randint(1, 150) if random.random() < 0.7 else NEVER_WRITTEN
-        crashes.append(Crash(party, at_ms, at_record, random.randint(at_ms + 1, FAULTS_UNTIL_MS)))
+        how = random.choice(("moment", "record", "signing"))
+        at_record = random.randint(1, 150) if how == "record" else NEVER_WRITTEN
+        back_ms = random.randint(at_ms + 1, FAULTS_UNTIL_MS)
+        crashes.append(Crash(party, at_ms, at_record, how == "signing", back_ms))
     return tuple(crashes)
 
 
@@ -233,13 +239,15 @@ class ReplicaRun:
                 self.network.at(begin_ms, client.begin)
         for stranger in self.hostile:
             self.network.at(self.random.randint(1, BEGIN_UNTIL_MS), stranger.wire.open)
-            for _ in range(max(1, self.plan.requests // 5)):
-                self.network.at(self.random.randint(BEGIN_UNTIL_MS, ATTACKS_UNTIL_MS), stranger.attack)
+            for _ in range(max(1, self.plan.requests // 2)):
+                self.network.at(self.random.randint(ATTACKS_FROM_MS, ATTACKS_UNTIL_MS), stranger.attack)
         self._schedule_faults()
 
     def _schedule_faults(self) -> None:
         for crash in self.plan.crashes:
             self.network.seats[crash.party].kill_at_record = crash.at_record
+            if crash.at_signing:
+                self.network.kill_at_signing.add(crash.party)
             self.network.at(crash.at_ms, lambda c=crash: self._crash(c))  # type: ignore[misc]
             self.network.at(crash.back_ms, lambda c=crash: self._bring_back(c))  # type: ignore[misc]
         for partition in self.plan.partitions:
@@ -255,6 +263,7 @@ class ReplicaRun:
 
     def _bring_back(self, crash: Crash) -> None:
         self.network.seats[crash.party].kill_at_record = None
+        self.network.kill_at_signing.discard(crash.party)
         self.network.restart(crash.party)
 
     def _drop(self) -> None:

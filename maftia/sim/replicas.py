@@ -237,6 +237,8 @@ class ReplicaNetwork(Network[bytes, Reply]):
         super().__init__(seed, makers, weather, skews_ms, encode_message=bytes)
         self.cluster = cluster
         self.stores = stores
+        self.kill_at_signing: set[PartyId] = set()
+        """crash as soon as a certificate is entered and not signed"""
         self.on_replies: Callable[[PartyId, list[Reply]], None] = lambda _, __: None
         self.on_crash: Callable[[PartyId], None] = lambda _: None
 
@@ -256,9 +258,13 @@ class ReplicaNetwork(Network[bytes, Reply]):
         if self.seats[party].life != life:
             return
         self.stores[party].sync()
-        if isinstance(self.machine(party), Replica):
-            self._check_leaving(party, step)
         self.on_replies(party, step.outputs)
+        machine = self.machine(party)
+        if isinstance(machine, Replica):
+            self._check_leaving(party, step)
+            if party in self.kill_at_signing and machine.handler.is_busy:
+                self.kill_at_signing.discard(party)
+                self.crash(party)
 
     def _break(self, sender: PartyId, to: PartyId) -> None:
         was_up = (sender, to) in self._links

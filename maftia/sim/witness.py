@@ -30,7 +30,7 @@ class Asked:
 
     signed: SignedRequest
     is_entitled: bool
-    """it may come to a certificate: its client holds the key that it names"""
+    """it may be granted: its client has what it takes"""
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class Witness:
         asked = self.asked.get(subject)
         if asked is None:
             raise ViolationError(f"integrity: an effect of a request that nobody made (rid {effect.rid.hex()})")
-        if effect.to_sign and not asked.is_entitled:
-            raise ViolationError(f"entitlement: a certificate for a key that was never shown (rid {effect.rid.hex()})")
+        if not asked.is_entitled and not effect.answer.code:
+            raise ViolationError(f"entitlement: a stranger had his way (rid {effect.rid.hex()})")
         if asked.signed.request.kind != RETRIEVE:
             self._check_once(subject, effect)
 
