@@ -365,6 +365,8 @@ class AtomicBroadcast:
         self._producer.note_accepted(block)
         step.faults += self._committer.see(block)
         for committed in self._committer.take_committed():
+            # durable before visible: the journal holds what decided, before anything that follows from it leaves
+            self._journal(list(self._undurable.values()), step)
             delivered = self._delivery.commit(committed)
             self._producer.note_delivered(delivered)
             step.outputs.append(delivered.commit)

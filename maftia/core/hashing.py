@@ -1,7 +1,7 @@
 """Domain-separated hashing over an unambiguous encoding of fields.
 
-`H(tag, *fields)` is SHA-256 over: the tag, then the number of fields, then each
-field, every one preceded by its kind and its length.  Two different calls never
+`H(tag, *fields)` is SHA-256 over: the tag, then each field, every one preceded by its
+kind and its length.  Two different calls never
 hash the same string: the encoding is injective, as each item states its length
 before its content.
 """
@@ -10,16 +10,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 DIGEST_SIZE_BYTES = 32
-
-type_bytes, type_int, type_str = b"b", b"i", b"s"
 
 
 def encode_fields(tag: str, fields: Iterable[bytes | int | str]) -> bytes:
     """The injective encoding that `H` hashes and that signatures are made over."""
-    out = [_item(type_str, tag.encode())]
-    out.extend(_field(field) for field in fields)
+    out = [_head(tag)]
+    for field in fields:  # one flat loop: this runs some thirty times a round
+        if isinstance(field, bytes):
+            out += (b"b", len(field).to_bytes(8, "big"), field)
+        elif isinstance(field, str):
+            content = field.encode()
+            out += (b"s", len(content).to_bytes(8, "big"), content)
+        else:
+            content = _int_bytes(field)
+            out += (b"i", len(content).to_bytes(8, "big"), content)
     return b"".join(out)
 
 
@@ -33,16 +40,10 @@ def expand(tag: str, size_bytes: int, *fields: bytes | int | str) -> bytes:
     return hashlib.shake_256(encode_fields(tag, fields)).digest(size_bytes)
 
 
-def _field(field: bytes | int | str) -> bytes:
-    if isinstance(field, bytes):
-        return _item(type_bytes, field)
-    if isinstance(field, str):
-        return _item(type_str, field.encode())
-    return _item(type_int, _int_bytes(field))
-
-
-def _item(kind: bytes, content: bytes) -> bytes:
-    return kind + len(content).to_bytes(8, "big") + content
+@lru_cache(maxsize=256)
+def _head(tag: str) -> bytes:
+    content = tag.encode()
+    return b"s" + len(content).to_bytes(8, "big") + content
 
 
 def _int_bytes(value: int) -> bytes:

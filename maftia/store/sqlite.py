@@ -1,10 +1,14 @@
 """The service's state on disk: ordered keys and values in SQLite.
 
-Guarantees: `write` is one atomic batch, visible at once to this process; `sync` makes
-durable all that was written, in one commit (WAL, synchronous=FULL).  After a crash the
-state is that of some `sync`: never half a batch, and never older than the last one
-that returned.  The commit index that it belongs to is written in the same batch by
-the service, so replay knows where to go on.
+Guarantees: `write` is one atomic batch, visible at once to this process; `sync` hands
+all that was written to the system in one commit.  After the process dies, the state is
+that of the last `sync`; after the machine dies, that of some earlier one (WAL with
+synchronous=NORMAL: never half a batch, never a damaged file).  The commit index that it
+belongs to is written in the same batch by the service, and the journal, which *is*
+fsynced before anything leaves, holds what follows: recovery applies it again.  So one
+fsync a turn is enough (docs/adr/0019).
+
+Caller must: have the journal durable before `sync`, so that the state is never ahead of it.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ PAGE_ROWS_FIRST, PAGE_ROWS_MAX = 4, 256
 """rows that a scan fetches at a time: few at first, as most scans end early, then doubling"""
 _SETUP = (
     "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
+    "PRAGMA synchronous = NORMAL",
     "PRAGMA locking_mode = EXCLUSIVE",
     "CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
 )
@@ -71,7 +75,7 @@ class SqliteKeyValue:
         self._has_failed = False
 
     def sync(self) -> None:
-        """Make durable what was written; without such, do nothing."""
+        """Commit what was written; without such, do nothing."""
         if self._has_failed:
             raise sqlite3.OperationalError("an earlier write failed")
         if self._has_unsynced:
@@ -79,7 +83,7 @@ class SqliteKeyValue:
             self._has_unsynced = False
 
     def close(self) -> None:
-        """Close the file.  What was written and not synced is dropped."""
+        """Close the file.  What was written and not committed is dropped."""
         self._connection.close()
 
     def _page(self, low: bytes, comparison: str, prefix: bytes, count: int) -> list[tuple[bytes, bytes]]:

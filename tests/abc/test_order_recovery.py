@@ -14,6 +14,7 @@ from maftia.core.identifiers import PartyId
 from maftia.core.limits import REFERENCE_WINDOW_ROUNDS, STREAM_BLOCKS_MAX
 from maftia.core.step import Now
 from tests.abc.order_cluster import GENESIS_TIME_MS, Cluster, Letter, Maker, config
+from tests.canary import Bug, assert_caught
 
 NOW = Now(0, GENESIS_TIME_MS)
 
@@ -77,6 +78,26 @@ def test_the_journal_holds_the_past_of_each_own_block_before_it() -> None:
         block = maker.rules[0].read(entry.block)
         assert set(block.body.refs) <= seen
         seen.add(block.ref)
+
+
+def check_what_is_delivered_is_in_the_journal() -> None:
+    """Whenever a commit comes out, the journal of that very step replays to it."""
+    cluster = Cluster(4, 5)
+    for k in range(4):
+        cluster.submit(k, b"%d" % k)
+    server, known = cluster.servers[3], 0
+    while cluster.step():
+        if len(server.commits) > known:
+            assert AtomicBroadcast(config(4, 3, 5)).recover(server.journal).outputs == server.commits
+            known = len(server.commits)
+    assert known > 2
+
+
+def test_canary_commits_come_out_before_what_decided_is_journalled() -> None:
+    bug = Bug(
+        "maftia.abc.order:AtomicBroadcast._accepted", "self._journal(list(self._undurable.values()), step)", "pass"
+    )
+    assert_caught(bug, check_what_is_delivered_is_in_the_journal)
 
 
 def test_a_step_that_sends_a_block_journals_it() -> None:

@@ -183,6 +183,24 @@ def test_no_bit_may_change(bit):
     assert not SERVERS[0].verify(ONE, USE, ROUND, flipped.to_bytes(96, "little"))
 
 
+def test_what_is_remembered_of_the_own_share_excuses_nothing_else():
+    server = SERVERS[0]
+    server.share(USE, ROUND)
+    other_round, other = server.share(USE, ROUND + 1), SERVERS[1].share(USE, ROUND)
+    for wrong in (changed(MADE[ZERO], response=bytes(32)), other_round, other):
+        assert not server.verify(ZERO, USE, ROUND, wrong)
+        assert server.combine(USE, ROUND, {**MADE, ZERO: wrong}).bad == {ZERO}
+
+
+def test_canary_any_own_share_is_taken_for_right():
+    bug = Bug(
+        "maftia.threshold.coin:CoinParty.verify",
+        "self._made.get((use, round_number)) == share",
+        "(use, round_number) in self._made",
+    )
+    assert_caught(bug, test_what_is_remembered_of_the_own_share_excuses_nothing_else)
+
+
 def test_only_as_many_shares_are_verified_as_it_takes():
     class Counting(CoinParty):
         looked_at: list[PartyId]
