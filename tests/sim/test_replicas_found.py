@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from maftia.abc.commit import BlockRef, OrderState
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import CHECKPOINT_VOTES_PER_PEER_MAX
 from maftia.core.quorum import Quorums
 from maftia.replica.checkpoints import Checkpoint, CheckpointVotes
 from maftia.sim.authentication import HashAuthenticator
+from maftia.sim.checkers import ViolationError
+from maftia.sim.replica_run import plan_replicas, run_replicas
 
 
 def checkpoint(commit: int) -> Checkpoint:
@@ -24,3 +28,12 @@ def test_a_server_that_catches_up_votes_for_any_number_of_checkpoints_after_a_ce
     for commit in range(2, 3 * CHECKPOINT_VOTES_PER_PEER_MAX):
         assert votes.reached(checkpoint(commit)).messages
     assert votes.certified_commit == 1
+
+
+@pytest.mark.xfail(
+    raises=ViolationError,
+    strict=True,
+    reason="a server that restarts has forgotten the answers to retrieves, and orders none of them again",
+)
+def test_a_retrieve_is_answered_though_a_server_restarted_after_it_was_ordered():
+    run_replicas(plan_replicas(1, adversary="silent", requests=10))

@@ -1,0 +1,108 @@
+"""Whole servers under the simulator: every adversary on a few seeds, and each seed the same run for ever."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from maftia.core.cluster_file import MODES
+from maftia.sim.keys import deal_keys
+from maftia.sim.replica_run import ADVERSARIAL, ADVERSARIES, NETWORKS, ReplicaRun, plan_replicas, run_replicas
+from maftia.sim.replicas import DurableStore
+
+SHORT = 10
+
+
+@pytest.mark.parametrize("adversary", ADVERSARIES)
+def test_promises_hold_whoever_is_corrupted(adversary: str):
+    report = run_replicas(plan_replicas(2, adversary=adversary, requests=SHORT))
+    assert report.requests == SHORT
+    assert report.commits > 0
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_promises_hold_in_every_network(network: str):
+    report = run_replicas(plan_replicas(5, adversary="mixed", network=network, requests=SHORT))
+    assert report.requests == SHORT
+
+
+def test_two_of_seven_servers_may_be_corrupted():
+    report = run_replicas(plan_replicas(1, n=7, network="lan", requests=4))
+    assert len(report.plan.corrupt) == 2
+    assert report.requests == 4
+
+
+def test_seeds_draw_both_modes_and_every_kind_of_fault():
+    plans = [plan_replicas(seed) for seed in range(60)]
+    assert {plan.mode for plan in plans} == set(MODES)
+    assert {how for plan in plans for how in plan.corrupt.values()} == set(ADVERSARIES) - {"none", "mixed"}
+    assert any(plan.partitions for plan in plans)
+    assert any(plan.drops_ms for plan in plans)
+    crashes = [crash for plan in plans for crash in plan.crashes]
+    assert {crash.at_signing for crash in crashes} == {True, False}
+
+
+def test_requests_of_every_kind_are_made_and_strangers_try():
+    run = ReplicaRun(plan_replicas(3, adversary="none", network="lan", requests=24))
+    report = run.run()
+    kinds = {kind for client in run.honest for kind in client.believed}
+    assert kinds == {"issue", "update", "revoke", "retrieve"}
+    assert report.attacks == 2 * 12
+    assert report.checkpoints > 0
+
+
+def test_crashed_servers_come_back():
+    lives = 0
+    for seed in (1, 2, 3):
+        run = ReplicaRun(plan_replicas(seed, adversary="none", requests=4))
+        run.run()
+        lives += sum(seat.life for seat in run.network.seats.values())
+    assert lives > 0
+
+
+def test_a_seed_is_the_same_run_to_the_byte():
+    first, second, other = (run_replicas(plan_replicas(seed, requests=4)) for seed in (11, 11, 12))
+    assert first == second
+    assert first.trace != other.trace
+
+
+def test_a_seed_is_the_same_run_in_another_process():
+    code = (
+        "from maftia.sim.replica_run import plan_replicas, run_replicas\n"
+        "print(run_replicas(plan_replicas(11, requests=4)).trace.hex())"
+    )
+    env = {**os.environ, "PYTHONHASHSEED": "7"}
+    ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == run_replicas(plan_replicas(11, requests=4)).trace.hex()
+
+
+def test_unknown_adversaries_and_networks_are_refused():
+    with pytest.raises(ValueError, match="adversaries are"):
+        plan_replicas(1, adversary="nice")
+    with pytest.raises(ValueError, match="networks are"):
+        plan_replicas(1, network="pigeons")
+
+
+def test_a_network_of_the_machine_room_has_no_partitions():
+    assert not any(plan_replicas(seed, network="lan").partitions for seed in range(30))
+    assert any(plan_replicas(seed, network=ADVERSARIAL).partitions for seed in range(30))
+
+
+def test_a_crash_undoes_what_was_not_synced():
+    store = DurableStore()
+    store.write({b"a": b"1", b"b": b"2"})
+    store.sync()
+    store.write({b"a": None, b"b": b"3", b"c": b"4"})
+    store.write({b"b": b"5"})
+    store.crash()
+    assert dict(store.scan(b"")) == {b"a": b"1", b"b": b"2"}
+
+
+def test_keys_are_the_same_every_time_and_show_no_secret():
+    keys = deal_keys(4)
+    deal_keys.cache_clear()
+    assert deal_keys(4) == keys or deal_keys(4).ca_certificate == keys.ca_certificate
+    assert str(keys.dca_shares[0].secret) not in repr(keys)
