@@ -143,6 +143,7 @@ class ReplicaHandler:
         self._votes = CheckpointVotes(config.quorums, config.authenticator)
         self._sessions = ClientSessions(service.certificate, self._stored_answer)
         self._connected: set[PartyId] = set()
+        self._has_told_of_loss = False
         self._state = STARTING
         for party in set(config.quorums.parties) - {self._me}:
             self._signing.peer_disconnected(PartyId(party))
@@ -306,7 +307,7 @@ class ReplicaHandler:
             return None
         if is_stale(subject.rid, now.utc_ms):
             return Refusal(Code.STALE_REQUEST, "the request id is not of this day: is the clock right?")
-        if self._state != ACTIVE or not self._order.can_accept():
+        if self._state != ACTIVE or self._order.has_lost_journal or not self._order.can_accept():
             return Refusal(Code.OVERLOADED, "this server takes no more requests at the moment")
         if not self._sessions.can_watch(session, subject):
             return Refusal(Code.OVERLOADED, "too many requests are under way on this connection")
@@ -349,6 +350,11 @@ class ReplicaHandler:
     def _take(self, child: Step[OrderMessage, Commit], now: Now | None, step: Step[bytes, Reply]) -> None:
         for commit in step.absorb(child, encode, lambda record: _OF_ORDER + record):
             self._on_commit(commit, now, step)
+        if self._order.has_lost_journal and not self._has_told_of_loss:
+            self._has_told_of_loss = True
+            step.note(
+                "journal older than what peers show", consequence="this server stays silent: see docs/operating.md"
+            )
 
     def _on_commit(self, commit: Commit, now: Now | None, step: Step[bytes, Reply]) -> None:
         # upon a commit not yet applied: apply it, sign what it entered, answer, vote where a checkpoint is due

@@ -22,7 +22,7 @@ from maftia.core.identifiers import PartyId
 from maftia.core.limits import FRAME_SIZE_BYTES_MAX
 from maftia.core.signing import SigningKey
 from maftia.core.spki import rsa_spki
-from maftia.core.step import Fault, Job, Now, Step
+from maftia.core.step import Fault, Job, Note, Now, Step
 from maftia.dca.compose import Composer
 from maftia.dca.messages import ServerMessage, StatusQuery, StatusReply, Welcome
 from maftia.dca.rid import make_rid
@@ -44,6 +44,7 @@ class Server:
     store: MemoryKeyValue = field(default_factory=MemoryKeyValue)
     journal: list[bytes] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     is_up: bool = True
     life: int = 0
     alter: Callable[[int, bytes], bytes | None] = lambda _, frame: frame
@@ -201,6 +202,7 @@ class World:
     def do(self, server: Server, step: Step[bytes, Reply]) -> None:
         server.journal += step.records
         server.faults += step.faults
+        server.notes += step.notes
         for send in step.messages:
             for to in range(len(self.servers)) if send.to is None else [send.to]:
                 if to != server.party:

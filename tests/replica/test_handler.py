@@ -11,7 +11,9 @@ from maftia.core.codec import decode, encode
 from maftia.core.errors import Code, InvariantError
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import FRAME_SIZE_BYTES_MAX, NONCE_LIFETIME_MS, SIGNING_HOLD_BACK_MS, WATCHES_PER_SESSION_MAX
-from maftia.dca.messages import Outcome, Refused, StatusQuery, Submit, Watch, Welcome
+from maftia.core.signing import SigningKey
+from maftia.dca.compose import Composer
+from maftia.dca.messages import Outcome, Refused, ServerMessage, StatusQuery, Submit, Watch, Welcome
 from maftia.dca.rid import make_rid
 from maftia.replica.handler import PeerMessage
 from maftia.replica.messages import Done, Need, Share
@@ -532,6 +534,28 @@ def test_a_restarted_server_is_silent_until_others_answered(world: World) -> Non
     assert world.servers[3].handler.state == "silent"
     world.run(100)
     assert world.servers[3].handler.state == "active"
+
+
+def test_a_restored_backup_keeps_silent_says_so_and_sends_clients_on(world: World) -> None:
+    client = client_of(world)
+    issue(world, client)
+    world.settle()
+    backup_store, backup_journal = copy.deepcopy(world.servers[3].store), list(world.servers[3].journal)
+    issue(world, client, 2, "dns:later.example.org")
+    world.settle()
+    world.kill(3)
+    world.servers[3].journal[:] = backup_journal
+    world.restart(3, backup_store)
+    world.run(1_000)
+    server = world.servers[3]
+    assert server.handler.state == "silent"
+    assert [note.event for note in server.notes].count("journal older than what peers show") == 1
+    composer = Composer(world.dealing.cluster.domain, SigningKey(bytes(32)))
+    record = composer.record(composer.retrieve(client.new_rid(), names=[WWW]))
+    answer = server.handler.client_frame(client.session(3), encode(Submit(record)), world.now)
+    refused = [decode(reply.frame, ServerMessage, 1 << 16) for reply in answer.outputs]
+    assert [message.code for message in refused if isinstance(message, Refused)] == ["overloaded"]
+    issue(world, client, 3, "dns:without-3.example.org")
 
 
 # --- checkpoints
