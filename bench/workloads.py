@@ -53,9 +53,7 @@ async def connected(cluster: RunningCluster, clients: int) -> AsyncIterator[list
     """So many clients, each an identity of its own with its own connections."""
     async with AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(
-                open_client(cluster.cluster, SigningKey(os.urandom(32)), utc_ms=_utc_ms, random_bytes=os.urandom)
-            )
+            await stack.enter_async_context(open_client(cluster.cluster, SigningKey(os.urandom(32))))
             for _ in range(clients)
         ]
 
@@ -102,7 +100,3 @@ async def equal_states(client: Client, timeout_s: float = 30.0) -> bool:
             return True
         await trio.sleep(0.2)
     return False
-
-
-def _utc_ms() -> int:
-    return time.time_ns() // 1_000_000

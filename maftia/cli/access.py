@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -14,6 +13,7 @@ import click
 import trio
 from rich.console import Console
 
+from maftia import __version__
 from maftia.cli.files import read_input
 from maftia.cli.output import EXIT_NO_QUORUM, EXIT_REFUSED, CommandError, usage_error
 from maftia.client.client import Client, RequestTimeoutError, open_client
@@ -43,6 +43,7 @@ def cluster_options(command: F) -> F:
                 help="How long to wait for a quorum of servers.",
             ),
             click.option("--json", "as_json", is_flag=True, help="Print one JSON object, on failure too."),
+            click.version_option(__version__, prog_name="maftia"),
         ]
     ):
         command = option(command)
@@ -79,12 +80,8 @@ def with_client(
 
 async def _with_client(cluster: ClusterFile, seed: bytes, work: Callable[[Client], Awaitable[T]]) -> T:
     identity = SigningKey(seed)
-    async with open_client(cluster, identity, utc_ms=_utc_ms, random_bytes=os.urandom) as client:
+    async with open_client(cluster, identity) as client:
         return await work(client)
-
-
-def _utc_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _guarded(run: Callable[[], T]) -> T:

@@ -31,7 +31,7 @@ def status(cluster_path: Path, cluster_sha256: str | None, timeout_s: float, as_
     if as_json:
         fields = {"n": cluster.n, "t": cluster.t, "servers": [_as_json(server) for server in servers]}
         print_json(
-            {"status": "ok" if is_enough else "error", "error": None if is_enough else _too_few(cluster), **fields}
+            {"status": "ok" if is_enough else "timeout", "error": None if is_enough else _too_few(cluster), **fields}
         )
     else:
         _print_table(cluster, servers)

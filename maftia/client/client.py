@@ -1,6 +1,6 @@
 """The client of a cluster, on trio: certificates that are issued, updated, revoked and found.
 
-    async with open_client(cluster, identity, utc_ms=..., random_bytes=...) as client:
+    async with open_client(cluster, identity) as client:
         issued = await client.issue(SubjectKey(private), ["dns:www.example.org"])
 
 Connections to all servers stay open for as long as the client does and are made again
@@ -13,6 +13,8 @@ with the rid by which to ask again, where it said nothing in time.
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -108,16 +110,24 @@ class ServerSignatures:
         return verify_ed25519(self._verify_keys[party], message, signature)
 
 
+def utc_now_ms() -> int:
+    """This machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
 @asynccontextmanager
 async def open_client(
     cluster: ClusterFile,
     identity: SigningKey,
     *,
-    utc_ms: Callable[[], int],
-    random_bytes: Callable[[int], bytes],
+    utc_ms: Callable[[], int] = utc_now_ms,
+    random_bytes: Callable[[int], bytes] = os.urandom,
     connects: Mapping[PartyId, Connect] | None = None,
 ) -> AsyncIterator[Client]:
-    """A client whose links are being made; `connects` replaces TLS to the servers of the cluster file."""
+    """A client whose links are being made.
+
+    Tests replace the clock (UTC, ms), the random source, and TLS to the servers of the cluster file.
+    """
     client = Client(cluster, identity, utc_ms, random_bytes, connects or dial_all(cluster))
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:

@@ -1,6 +1,6 @@
 """The client without async: the same methods, as ordinary calls.
 
-    with SyncClient(cluster, identity, utc_ms=..., random_bytes=...) as client:
+    with SyncClient(cluster, identity) as client:
         issued = client.issue(SubjectKey(private), ["dns:www.example.org"])
 
 A thread of its own runs the connections, which stay open between calls.  Calls may come
@@ -9,6 +9,7 @@ from several threads at once.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -25,6 +26,7 @@ from maftia.client.client import (
     Revoked,
     ServerStatus,
     open_client,
+    utc_now_ms,
 )
 from maftia.client.conversation import Contact
 from maftia.client.keys import SubjectKey
@@ -44,8 +46,8 @@ class SyncClient:
         cluster: ClusterFile,
         identity: SigningKey,
         *,
-        utc_ms: Callable[[], int],
-        random_bytes: Callable[[int], bytes],
+        utc_ms: Callable[[], int] = utc_now_ms,
+        random_bytes: Callable[[int], bytes] = os.urandom,
         connects: Mapping[PartyId, Connect] | None = None,
     ) -> None:
         self._open = partial(

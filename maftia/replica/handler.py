@@ -85,11 +85,15 @@ class Order(Protocol):
 
     @property
     def round(self) -> int:
-        """The highest round here."""
+        """Of this server's last block."""
 
     @property
     def may_produce(self) -> bool:
         """Whether this server may make blocks: recovered, and told what others hold of it."""
+
+    @property
+    def has_lost_journal(self) -> bool:
+        """Whether a peer showed a block that this server signed and does not know."""
 
     def recover(self, records: Iterable[bytes]) -> Step[OrderMessage, Commit]:
         """Replay the journal; all its commits come out again."""
