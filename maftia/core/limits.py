@@ -28,7 +28,7 @@ PEER_INBOX_BYTES_MAX = 8 * 1024 * 1024
 PEER_FRAME_TIMEOUT_S = 60.0
 """a peer's largest frame takes this long at 70 kB/s; a slower link resumes by what was received"""
 WATCHES_PER_SESSION_MAX = 256
-"""outstanding requests of one connection"""
+"""outstanding requests of one connection; each costs WATCHCOST, its ids having a fixed size"""
 
 # For records and blocks, in abc.
 RECORD_SIZE_BYTES_MAX = 32 * 1024
@@ -78,6 +78,10 @@ RID_WINDOW_MS = 24 * 3600 * 1000
 """a request is judged within a day of its rid's time; its history entry is kept two"""
 ATTESTATION_WINDOW_MS = 10 * 60 * 1000
 """how far an attestation may lie from agreed time"""
+SIGNATURE_SIZE_BYTES_MAX = 1024
+"""what a subject's key signs: RSA-8192 makes the longest"""
+GATHERER_LENGTH_MAX = 32
+"""name of what an attestation rests on"""
 NONCE_LIFETIME_MS = 10 * 60 * 1000
 """a challenge nonce is recognised this long"""
 
@@ -114,6 +118,18 @@ RSA_EXPONENT_MIN = 65537
 """small exponents forgive no mistake in padding"""
 RSA_EXPONENT_BITS_MAX = 64
 """OpenSSL verifies with no larger exponent where the modulus has more than 3072 bits"""
+RSA_SMALL_FACTOR_BITS = 16
+"""a modulus with a prime factor below 2^16 is refused: one gcd of 50 µs; key generators try this many anyway"""
+RSA_FERMAT_STEPS = 256
+"""of Fermat's method, 70 µs for 2048 bits; auditors of public authorities ask for 100"""
+CSR_SIZE_BYTES_MAX = 24 * 1024
+"""a hundred names of common length and an RSA-8192 key fit, and a record has room for it"""
+CSR_ATTRIBUTES_MAX = 16
+"""of a certification request; there are some ten in use"""
+CSR_EXTENSIONS_MAX = 32
+"""that a certification request asks for"""
+CSR_ATTRIBUTE_LENGTH_MAX = 255
+"""one value of a request's subject: ub-emailaddress-length, the largest bound of RFC 5280 in use"""
 CERTIFICATE_SIZE_BYTES_MAX = 40 * 1024
 """a hundred names of full length and an RSA-8192 key fit"""
 POLICY_SIZE_BYTES_MAX = 256 * 1024
@@ -158,3 +174,25 @@ GATHER_PAUSE_MS = 300
 """a server that has not attested by then is not waited for alone"""
 CONTACT_PAUSE_MS = 1000
 """after this silence the record goes to one more server"""
+
+# For the log.
+LOG_ENTRY_SIZE_BYTES_MAX = 65535
+"""a bundle of entries gives each a length of 16 bits (C2SP tlog-tiles); a record and its outcome fit twice"""
+LOG_SIZE_MAX = 2**63 - 1
+"""entries; the tiles' levels end at 63"""
+LOG_REMOVED_MAX = 1024
+"""serials in one leaf, some 18 kB: with the largest record it stays an entry, further ones get leaves of their own"""
+LOG_PROOF_HASHES_MAX = 64
+"""a path through a tree of LOG_SIZE_MAX entries; a consistency proof has one hash more than the path at most"""
+NOTE_SIZE_BYTES_MAX = 64 * 1024
+"""a checkpoint with the signatures of SERVERS_MAX servers needs a third of it"""
+NOTE_SIGNATURES_MAX = 128
+"""SERVERS_MAX servers and as many witnesses; the format's floor is 16"""
+CHECKPOINT_EXTENSIONS_MAX = 8
+"""extension lines of a log checkpoint; one is in use"""
+CHECKPOINT_EXTENSION_LENGTH_MAX = 256
+"""characters of one of them"""
+LOG_HEADS_PER_SERVER_MAX = 8
+"""checkpoints of one server that a client keeps until t+1 agree: two would do with servers in step"""
+LOG_PROOF_FILE_SIZE_BYTES_MAX = 256 * 1024
+"""an entry in Base64 (88 kB), its path (3 kB) and a checkpoint"""

@@ -29,6 +29,7 @@ from maftia.core.limits import (
     RSA_MODULUS_BITS_MAX,
     RSA_MODULUS_BITS_MIN,
 )
+from maftia.core.rsa_weakness import has_close_factors, has_roca_fingerprint, has_small_factor
 from maftia.core.signing import verify_ed25519
 
 RSA, EC_P256, EC_P384, ED25519, X25519 = "rsa", "ec-p256", "ec-p384", "ed25519", "x25519"
@@ -187,7 +188,17 @@ def _judge_rsa(content: bytes) -> tuple[str, int, bytes]:
         raise UnsupportedKeyError(
             f"the RSA exponent must be odd, at least {RSA_EXPONENT_MIN} and of at most {RSA_EXPONENT_BITS_MAX} bits"
         )
+    _check_strength(modulus)
     return RSA, bits, rsa_spki(modulus, exponent)
+
+
+def _check_strength(modulus: int) -> None:
+    if has_small_factor(modulus):
+        raise UnsupportedKeyError("the RSA modulus has a small prime factor")
+    if has_close_factors(modulus):
+        raise UnsupportedKeyError("the primes of the RSA modulus are too close to each other")
+    if has_roca_fingerprint(modulus):
+        raise UnsupportedKeyError("the RSA key was made by a library whose keys can be factored (ROCA)")
 
 
 def _judge_ec(algorithm: der.Reader, content: bytes) -> tuple[str, int, bytes]:

@@ -32,6 +32,7 @@ from maftia.core.spki import (
     verify_by_key,
 )
 from tests.core.keys import SIGNING_KINDS, private_key, public_key, sign, spki
+from tests.core.weak_keys import close_primes, plausible_modulus, roca, small_factor
 
 QUICK = settings(derandomize=True, max_examples=200, database=None, deadline=None)
 MODULUS = 2**2047 + 2**1000 + 1
@@ -145,6 +146,12 @@ UNSUPPORTED = {
     "RSA with e = 65535": rsa_spki(MODULUS, 65535),
     "RSA with e = 65538": rsa_spki(MODULUS, 65538),
     "RSA with e of 65 bits": rsa_spki(MODULUS, 2**64 + 1),
+    "RSA with the factor 3": rsa_spki(small_factor(3), 65537),
+    "RSA with a factor of 16 bits": rsa_spki(small_factor(65521), 65537),
+    "RSA with equal primes": rsa_spki(close_primes(0), 65537),
+    "RSA with close primes": rsa_spki(close_primes(200), 65537),
+    "RSA by a ROCA library": rsa_spki(roca(2048), 65537),
+    "RSA-3072 by a ROCA library": rsa_spki(roca(3072), 65537),
     "secp256k1": spki(ec.derive_private_key(5, ec.SECP256K1())),
     "P-521": spki(ec.derive_private_key(5, ec.SECP521R1())),
     "explicit parameters": key_of(der.sequence(EC_OID, der.sequence(der.unsigned(1))), public_key(EC_P256)[-65:]),
@@ -167,7 +174,7 @@ def test_a_key_that_is_not_accepted_is_unsupported(data: bytes) -> None:
 
 
 def test_sizes_at_the_edge_are_accepted() -> None:
-    for modulus, exponent in ((2**2047 + 1, 65537), (2**8192 - 1, 2**64 - 1)):
+    for modulus, exponent in ((plausible_modulus(2**2047), 65537), (plausible_modulus(2**8192 - 2**20), 2**64 - 1)):
         assert parse_spki(rsa_spki(modulus, exponent)).bits == modulus.bit_length()
 
 
@@ -254,7 +261,7 @@ def test_rsa_is_pkcs1_with_sha256_and_full_length() -> None:
 @pytest.mark.parametrize("bits", [2048, 3072, 4096, 8192])
 @pytest.mark.parametrize("exponent", [65537, 65539, 2**64 - 1])
 def test_a_senseless_rsa_key_that_is_accepted_raises_nothing(bits: int, exponent: int) -> None:
-    for modulus in (2**bits - 1, 2 ** (bits - 1) + 1):
+    for modulus in (plausible_modulus(2**bits - 2**20), plausible_modulus(2 ** (bits - 1))):
         data = rsa_spki(modulus, exponent)
         parse_spki(data)
         for signature in (bytes(bits // 8), b"\xff" * (bits // 8), bytes(bits // 8 - 1) + b"\x01"):
