@@ -14,9 +14,9 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import trio
 
@@ -86,7 +86,8 @@ class Server:
     folder: Path
     party: int
     process: subprocess.Popen[bytes] | None = None
-    _stderr: IO[bytes] | None = field(default=None, repr=False)
+    _starts: int = 0
+    """how often it will have said that it listens"""
 
     @property
     def init(self) -> Path:
@@ -112,9 +113,21 @@ class Server:
 
     def start(self) -> None:
         assert not self.is_running
+        self._starts = self._lives("listening") + 1
         command = [*_RUN, str(self.init), "--data", str(self.data), "--log-format", "json"]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, start_new_session=True)
+
+    def wait_listening(self) -> None:
+        """Return when the process that was started last listens."""
+        deadline = time.monotonic() + WAIT_S
+        while self._lives("listening") < self._starts:
+            assert self.is_running, self.log_path.read_text()[-2000:]
+            assert time.monotonic() < deadline, self.log_path.read_text()[-2000:]
+            time.sleep(0.01)
+
+    def _lives(self, event: str) -> int:
+        return sum(entry["event"] == event for entry in self.log)
 
     def signal(self, number: int) -> None:
         assert self.process is not None
@@ -155,9 +168,16 @@ class Cluster:
     def start(self, parties: Iterable[int] = range(SERVERS)) -> None:
         """Start servers, and return when they are active."""
         chosen = list(parties)
-        for party in chosen:
-            self.servers[party].start()
+        self.launch(chosen)
         self.run(lambda client: all_active(client, chosen))
+
+    def launch(self, parties: Iterable[int]) -> None:
+        """Start servers, and return when they listen; with too few others they stay silent."""
+        chosen = [self.servers[party] for party in parties]
+        for server in chosen:
+            server.start()
+        for server in chosen:
+            server.wait_listening()
 
     def stop(self, parties: Iterable[int] = range(SERVERS)) -> list[int]:
         """SIGTERM to these servers at once; their exit codes."""
