@@ -1,0 +1,107 @@
+"""The right edge of the log: entries in, files out.
+
+Source: C2SP tlog-tiles, "Partial Tiles".
+
+The edge holds what may still change: the last tile of each level, and the last bundle.
+Full tiles leave it as files, once; partial ones are written when somebody is to read
+them (a checkpoint is published), not for every entry, or each entry of a bundle would
+be written 256 times.
+
+Limits and cost: at most 8 rows of 255 hashes and 255 entries, 16 MiB at worst and
+commonly half a megabyte; an entry costs two hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from maftia.core.limits import LOG_ENTRY_SIZE_BYTES_MAX, LOG_SIZE_MAX
+from maftia.log.merkle import Frontier, leaf_hash, pyramid
+from maftia.log.reader import Read, TileReader
+from maftia.log.tiles import TILE_WIDTH, Tile, bundle_of, partial_tiles, row_length
+
+
+class Edge:
+    """The growing end of a log.  One that is made without arguments is empty."""
+
+    __slots__ = ("_entries", "_rows", "_size")
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._rows: list[list[bytes]] = [[]]
+        """by level, the hashes of the tile that is not full"""
+        self._entries: list[bytes] = []
+        """beside the row of level 0"""
+
+    @classmethod
+    def load(cls, read: Read, size: int) -> Edge:
+        """The edge of the log that lies in files, at this size.
+
+        The files may have grown beyond it.  Raises MissingTileError, FormatError.  Compare
+        `frontier` with what is known of the log before you go on from it.
+        """
+        edge, reader = cls(), TileReader(read, size)
+        edge._size = size
+        for tile in partial_tiles(size):
+            edge._row(tile.level).extend(reader.hashes(tile.level, tile.index))
+            if tile.level == 0:
+                edge._entries.extend(reader.entries(tile.index))
+        return edge
+
+    @property
+    def size(self) -> int:
+        """Entries of the log."""
+        return self._size
+
+    @property
+    def frontier(self) -> Frontier:
+        """The same edge as the state keeps it."""
+        hashes: list[bytes] = []
+        for row in reversed(self._rows):
+            # a row of odd length, at any height, ends with a subtree that has no partner yet
+            hashes.extend(reversed([joined[-1] for joined in pyramid(row) if len(joined) % 2]))
+        return Frontier(self._size, tuple(hashes))
+
+    def append(self, entries: Iterable[bytes]) -> dict[str, bytes]:
+        """Add entries; the files that became full: content by path, never to change again.
+
+        Raises ValueError for an entry that is too long; nothing is added then.
+        """
+        new = list(entries)
+        if any(len(entry) > LOG_ENTRY_SIZE_BYTES_MAX for entry in new):
+            raise ValueError(f"an entry has at most {LOG_ENTRY_SIZE_BYTES_MAX} bytes")
+        if self._size + len(new) > LOG_SIZE_MAX:
+            raise ValueError(f"a log holds at most {LOG_SIZE_MAX} entries")
+        writes: dict[str, bytes] = {}
+        for entry in new:
+            self._entries.append(entry)
+            self._size += 1
+            self._add(0, leaf_hash(entry), writes)
+        return writes
+
+    def partial_files(self) -> dict[str, bytes]:
+        """The files of the tiles that are not full, for a checkpoint of exactly this size."""
+        files = {tile.path: b"".join(self._rows[tile.level]) for tile in partial_tiles(self._size)}
+        if self._entries:
+            files[Tile(0, row_length(self._size, 1), len(self._entries)).bundle_path] = bundle_of(self._entries)
+        return files
+
+    def _add(self, level: int, hash_: bytes, writes: dict[str, bytes]) -> None:
+        row = self._row(level)
+        row.append(hash_)
+        if len(row) < TILE_WIDTH:
+            return
+        # a tile is full: it goes out, and its root goes one level up
+        tile = Tile(level, row_length(self._size, level + 1) - 1)
+        writes[tile.path] = b"".join(row)
+        if level == 0:
+            writes[tile.bundle_path] = bundle_of(self._entries)
+            self._entries.clear()
+        root = pyramid(row)[-1][0]
+        row.clear()
+        self._add(level + 1, root, writes)
+
+    def _row(self, level: int) -> list[bytes]:
+        while len(self._rows) <= level:
+            self._rows.append([])
+        return self._rows[level]
