@@ -12,17 +12,22 @@ that an author spoke in a round: two of them for one round are a proof of equivo
 and one of them tells a restarted server what it said before.
 
 Deviations: a bad coin share does not make a block invalid: any q blocks hold t+1 honest
-shares.  Records are bytes; what they mean is the service's affair.
+shares.  Records are bytes; what they mean is the service's affair.  A block's time is
+0…TIME_MS_MAX, the years that a certificate can name: the median that becomes agreed time
+is then one of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from maftia.abc.commit import BlockRef
 from maftia.core.codec import Wire, decode, encode
 from maftia.core.errors import FormatError
-from maftia.core.hashing import DIGEST_SIZE_BYTES, H
+from maftia.core.hashing import H
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.limits import (
     BLOCK_PAYLOAD_BYTES_MAX,
@@ -42,6 +47,8 @@ BLOCK_TAG = "maftia/abc/block/v1"
 GENESIS_TAG = "maftia/abc/genesis/v1"
 SHARE_DISTANCE_ROUNDS = WAVE_LENGTH - 1
 """a block of round R carries the coin share for round R - 4: never earlier"""
+
+BlockSignature = Annotated[bytes, Meta(min_length=SIGNATURE_SIZE_BYTES, max_length=SIGNATURE_SIZE_BYTES)]
 
 
 class BlockBody(Wire, tag="block"):
@@ -63,16 +70,16 @@ class BlockBody(Wire, tag="block"):
 class SignedBlock(Wire):
     """A block as it travels and as it is journalled."""
 
-    body: bytes
+    body: Annotated[bytes, Meta(max_length=BLOCK_SIZE_BYTES_MAX)]
     """encoded `BlockBody`"""
-    signature: bytes
+    signature: BlockSignature
 
 
 class SignedRef(Wire):
     """That an author signed a block, without the block."""
 
     ref: BlockRef
-    signature: bytes
+    signature: BlockSignature
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +165,7 @@ class BlockRules:
                 raise FormatError("references do not have distinct authors")
             if not lowest <= ref.round < body.round:
                 raise FormatError(f"reference to round {ref.round} from round {body.round}")
-            if len(ref.digest) != DIGEST_SIZE_BYTES or (ref.round == 0 and ref != self.genesis[ref.author]):
+            if ref.round == 0 and ref != self.genesis[ref.author]:
                 raise FormatError("reference to no block")
             authors.add(ref.author)
             if ref.round == body.round - 1:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from maftia.core.codec import Wire
+from maftia.core.hashing import DIGEST_SIZE_BYTES
+
+BlockDigest = Annotated[bytes, Meta(min_length=DIGEST_SIZE_BYTES, max_length=DIGEST_SIZE_BYTES)]
+"""an author signs it, whatever its length: proofs of equivocation are kept, and passed on"""
 
 
 class BlockRef(Wire, order=True):
@@ -12,7 +19,7 @@ class BlockRef(Wire, order=True):
 
     round: int
     author: int
-    digest: bytes
+    digest: BlockDigest
 
 
 class ProcessedBlock(Wire, order=True):

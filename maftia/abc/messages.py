@@ -6,9 +6,14 @@ blocks and references themselves: the channel says who sent a message.
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from maftia.abc.block import SignedBlock, SignedRef
 from maftia.abc.commit import BlockRef
 from maftia.core.codec import Wire
+from maftia.core.limits import FETCH_REFERENCES_MAX
 
 
 class Blocks(Wire, tag="abc-blocks"):
@@ -28,7 +33,7 @@ class Stream(Wire, tag="abc-stream"):
 class Fetch(Wire, tag="abc-fetch"):
     """Asks for blocks by name."""
 
-    refs: tuple[BlockRef, ...]
+    refs: Annotated[tuple[BlockRef, ...], Meta(max_length=FETCH_REFERENCES_MAX)]
 
 
 class Holds(Wire, tag="abc-holds"):

@@ -8,7 +8,7 @@ FRAME_SIZE_BYTES_MAX = 4 * 1024 * 1024
 CLIENT_FRAME_SIZE_BYTES_MAX = 64 * 1024
 """the largest record, with room for its envelope"""
 CLIENT_CONNECTIONS_MAX = 2048
-"""each costs 60 kB with TLS, and at worst a frame that arrives and one that waits: strangers hold 400 MB at most"""
+"""each costs 60 kB with TLS, at worst a frame that arrives, one that waits and 130 kB of watches: 650 MB in all"""
 CLIENT_FRAME_TIMEOUT_S = 20.0
 """a frame begun is finished within this, or the connection ends: slow senders hold nothing up"""
 CLIENT_IDLE_TIMEOUT_S = 600.0
@@ -28,7 +28,7 @@ PEER_INBOX_BYTES_MAX = 8 * 1024 * 1024
 PEER_FRAME_TIMEOUT_S = 60.0
 """a peer's largest frame takes this long at 70 kB/s; a slower link resumes by what was received"""
 WATCHES_PER_SESSION_MAX = 256
-"""outstanding requests of one connection; each costs WATCHCOST, its ids having a fixed size"""
+"""outstanding requests of one connection; each costs half a kB, for its ids have fixed sizes"""
 
 # For records and blocks, in abc.
 RECORD_SIZE_BYTES_MAX = 32 * 1024

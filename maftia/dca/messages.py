@@ -12,17 +12,31 @@ in the order of arrival: `rid` says which request an answer is for.
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from maftia.core.codec import Wire
+from maftia.core.limits import RECORD_SIZE_BYTES_MAX, SERVERS_MAX, SIGNATURE_SIZE_BYTES_MAX
 from maftia.dca.requests import Attestation
+
+Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
+"""client id, request digest, cluster id: of SHA-256"""
+Rid = Annotated[bytes, Meta(min_length=16, max_length=16)]
+RidOrNone = Annotated[bytes, Meta(max_length=16)]
+Ed25519Signature = Annotated[bytes, Meta(max_length=64)]
+"""one that is shorter does not verify, and is told so"""
+Nonce = Annotated[bytes, Meta(max_length=32)]
+Word = Annotated[str, Meta(max_length=64)]
 
 
 class Confirm(Wire, tag="confirm"):
     """Asks for an attestation; the proof answers the nonce of this server's Welcome."""
 
-    request: bytes
-    signature: bytes
-    nonce: bytes
-    proof: bytes
+    request: Annotated[bytes, Meta(max_length=RECORD_SIZE_BYTES_MAX)]
+    signature: Ed25519Signature
+    nonce: Nonce
+    proof: Annotated[bytes, Meta(max_length=SIGNATURE_SIZE_BYTES_MAX)]
 
 
 class Submit(Wire, tag="submit"):
@@ -34,9 +48,9 @@ class Submit(Wire, tag="submit"):
 class Watch(Wire, tag="watch"):
     """Asks for the outcome of a request that was submitted elsewhere."""
 
-    client: bytes
-    rid: bytes
-    digest: bytes
+    client: Id
+    rid: Rid
+    digest: Id
 
 
 class StatusQuery(Wire, tag="status"):
@@ -49,36 +63,36 @@ ClientMessage = Confirm | Submit | Watch | StatusQuery
 class Welcome(Wire, tag="welcome"):
     """First words of a server to a client."""
 
-    version: str
-    cluster: bytes
+    version: Word
+    cluster: Id
     epoch: int
     server: int
-    nonce: bytes
+    nonce: Nonce
 
 
 class Attested(Wire, tag="attested"):
     """What this server is ready to vouch for."""
 
-    rid: bytes
+    rid: Rid
     attestation: Attestation
 
 
 class Refused(Wire, tag="refused"):
     """This server alone says no (advice); the client believes t+1 of one code."""
 
-    rid: bytes
+    rid: RidOrNone
     """empty where the message was too broken to hold one"""
-    code: str
+    code: Word
     detail: str
 
 
 class Outcome(Wire, tag="outcome"):
     """What the ordered record came to."""
 
-    client: bytes
+    client: Id
     """client id"""
-    rid: bytes
-    digest: bytes
+    rid: Rid
+    digest: Id
     answer: bytes
     """encoded `Answer`"""
     certificates: tuple[bytes, ...]
@@ -89,13 +103,13 @@ class StatusReply(Wire, tag="status-reply"):
     """State of one server, as `maftia status` shows it."""
 
     server: int
-    state: str
-    version: str
+    state: Word
+    version: Word
     round: int
     commit: int
-    state_digest: bytes
+    state_digest: Id
     log_size: int
-    peers: tuple[int, ...]
+    peers: Annotated[tuple[int, ...], Meta(max_length=SERVERS_MAX)]
     """ids of the peers it is connected with"""
 
 

@@ -10,9 +10,14 @@ Everything signed here names a tag, the cluster and the epoch first.
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from maftia.core.codec import Wire
 from maftia.core.hashing import H, encode_fields
 from maftia.core.identifiers import Domain
+from maftia.core.limits import GATHERER_LENGTH_MAX
 
 ISSUE, UPDATE, REVOKE, RETRIEVE = "issue", "update", "revoke", "retrieve"
 REQUEST_VERSION = 1
@@ -47,11 +52,11 @@ class Attestation(Wire):
     """A server states what it saw of a request, and when (services.md, Evidence)."""
 
     server: int
-    gatherer: str
-    saw: bytes
+    gatherer: Annotated[str, Meta(max_length=GATHERER_LENGTH_MAX)]
+    saw: Annotated[bytes, Meta(max_length=32)]
     """digest of what was confirmed; of the key, for the challenge gatherer"""
     time_ms: int
-    signature: bytes
+    signature: Annotated[bytes, Meta(max_length=64)]
 
 
 class KeyProof(Wire):

@@ -83,7 +83,7 @@ def test_a_good_block_is_read_back() -> None:
             "reference to round -1",
             other_refs(lambda refs: [*refs[:3], BlockRef(-1, 3, bytes(32))]),
         ),
-        "short digest": ("no block", other_refs(lambda refs: [*refs[:3], BlockRef(17, 3, bytes(31))])),
+        "short digest": ("length >= 32", other_refs(lambda refs: [*refs[:3], BlockRef(17, 3, bytes(31))])),
     }.values(),
 )
 def test_refused(text: str, signed: SignedBlock) -> None:

@@ -462,11 +462,37 @@ def test_a_connection_may_watch_so_much_and_no_more(world: World) -> None:
     handler = world.servers[0].handler
     handler.client_opened(7, b"x", world.now)
     for i in range(WATCHES_PER_SESSION_MAX):
-        assert handler.client_frame(7, encode(Watch(b"c", i.to_bytes(2, "big"), b"d")), world.now).outputs == []
-    assert handler.client_frame(7, encode(Watch(b"c", b"\0\0", b"d")), world.now).outputs == []
-    [reply] = handler.client_frame(7, encode(Watch(b"c", b"more", b"d")), world.now).outputs
+        assert handler.client_frame(7, watch_of(i.to_bytes(16, "big")), world.now).outputs == []
+    assert handler.client_frame(7, watch_of(bytes(16)), world.now).outputs == []
+    [reply] = handler.client_frame(7, watch_of(b"m" * 16), world.now).outputs
     assert decode(reply.frame, Refused, 1000).code == Code.OVERLOADED
     handler.client_closed(7)
+    assert handler._sessions._watchers == {}
+
+
+def watch_of(rid: bytes, client: bytes = b"c" * 32, digest: bytes = b"d" * 32) -> bytes:
+    return encode(Watch(client, rid, digest))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        watch_of(bytes(15)),
+        watch_of(bytes(17)),
+        watch_of(bytes(60_000)),
+        watch_of(bytes(16), client=bytes(33)),
+        watch_of(bytes(16), client=b""),
+        watch_of(bytes(16), digest=bytes(33)),
+        watch_of(bytes(16), digest=bytes(31)),
+    ],
+    ids=["short rid", "long rid", "huge rid", "long client", "no client", "long digest", "short digest"],
+)
+def test_a_watch_of_ids_of_another_size_is_malformed_and_nothing_of_it_is_kept(world: World, frame: bytes) -> None:
+    handler = world.servers[0].handler
+    handler.client_opened(7, b"x", world.now)
+    [reply] = handler.client_frame(7, frame, world.now).outputs
+    assert decode(reply.frame, Refused, 1000).code == Code.MALFORMED
+    assert reply.close
     assert handler._sessions._watchers == {}
 
 

@@ -1,0 +1,83 @@
+"""What clients and servers say to each other: no field that is kept may be of any length."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from maftia.core.codec import Wire, decode, encode
+from maftia.core.errors import FormatError
+from maftia.core.limits import GATHERER_LENGTH_MAX, RECORD_SIZE_BYTES_MAX, SERVERS_MAX, SIGNATURE_SIZE_BYTES_MAX
+from maftia.dca.messages import (
+    Attested,
+    ClientMessage,
+    Confirm,
+    Outcome,
+    Refused,
+    ServerMessage,
+    StatusReply,
+    Watch,
+    Welcome,
+)
+from maftia.dca.requests import Attestation
+
+ID, RID = bytes(32), bytes(16)
+ATTESTATION = Attestation(0, "g" * GATHERER_LENGTH_MAX, ID, 0, bytes(64))
+LARGEST: dict[type[Wire], Wire] = {
+    Confirm: Confirm(bytes(RECORD_SIZE_BYTES_MAX), bytes(64), ID, bytes(SIGNATURE_SIZE_BYTES_MAX)),
+    Watch: Watch(ID, RID, ID),
+    Welcome: Welcome("v" * 64, ID, 0, 0, ID),
+    Attested: Attested(RID, ATTESTATION),
+    Refused: Refused(RID, "c" * 64, "any text"),
+    Outcome: Outcome(ID, RID, ID, b"", ()),
+    StatusReply: StatusReply(0, "s" * 64, "v" * 64, 0, 0, ID, 0, (0,) * SERVERS_MAX),
+}
+FREE = {(Refused, "detail"), (Outcome, "answer"), (Outcome, "certificates")}
+"""bounded by the frame; a client keeps the first answer of each server and shortens details"""
+
+
+def longer(value: object) -> object:
+    """The same, by one."""
+    match value:
+        case bytes():
+            return value + b"x"
+        case str():
+            return value + "x"
+        case tuple():
+            return (*value, 0)
+        case Attestation():
+            return msgspec.structs.replace(value, gatherer=value.gatherer + "x")
+        case _:
+            return None
+
+
+CASES = [
+    (kind, name, longer(getattr(message, name)))
+    for kind, message in LARGEST.items()
+    for name in kind.__struct_fields__
+    if (kind, name) not in FREE and longer(getattr(message, name)) is not None
+]
+
+
+@pytest.mark.parametrize("message", LARGEST.values(), ids=lambda message: type(message).__name__)
+def test_the_largest_is_taken(message: Wire) -> None:
+    assert decode(encode(message), ClientMessage | ServerMessage, 10**6) == message
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), CASES, ids=[f"{kind.__name__}.{name}" for kind, name, _ in CASES])
+def test_one_byte_more_is_refused(kind: type[Wire], name: str, value: object) -> None:
+    with pytest.raises(FormatError):
+        decode(encode(msgspec.structs.replace(LARGEST[kind], **{name: value})), ClientMessage | ServerMessage, 10**6)
+
+
+@pytest.mark.parametrize("field", ["gatherer", "saw", "signature"])
+def test_an_attestation_holds_no_more_than_it_needs(field: str) -> None:
+    value = longer(getattr(ATTESTATION, field))
+    with pytest.raises(FormatError):
+        decode(encode(msgspec.structs.replace(ATTESTATION, **{field: value})), Attestation, 1000)
+
+
+def test_every_message_of_bytes_or_text_is_tried() -> None:
+    tried = {kind for kind, _, _ in CASES} | {kind for kind, _ in FREE}
+    kinds = {kind for kind in (*ClientMessage.__args__, *ServerMessage.__args__) if kind.__struct_fields__}
+    assert {kind.__name__ for kind in kinds - tried} == {"Submit"}, "whose record is judged by its size first"
