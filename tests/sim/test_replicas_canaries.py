@@ -15,7 +15,7 @@ SEEDS = 12
 
 def assert_found(bug: Bug, *promises: str, adversary: str = "none", network: str = "lan") -> None:
     for seed in range(SEEDS):
-        plan = plan_replicas(seed, adversary=adversary, network=network, requests=10)
+        plan = plan_replicas(seed, adversary=adversary, network=network, requests=8)
         with planted(bug):
             violation = violation_of(plan)
         if violation:
