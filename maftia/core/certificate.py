@@ -58,7 +58,7 @@ class CertificateFacts:
     key: bytes
     """SubjectPublicKeyInfo, DER"""
     names: tuple[str, ...]
-    """sorted typed identifiers of subject and SAN; none for a CA"""
+    """sorted typed identifiers of subject and SAN; none for a CA whose names are not all of that form"""
     not_before_s: int
     not_after_s: int
     is_ca: bool
@@ -83,7 +83,7 @@ def certificate_facts(data: bytes) -> CertificateFacts:
     extensions = _extensions(fields)
     not_before_s, not_after_s = _times(times)
     is_ca = _is_ca(extensions)
-    names = () if is_ca else _names(subject, extensions)
+    names = _authority_names(subject, extensions) if is_ca else _names(subject, extensions)
     serial_bytes = serial.to_bytes(max(SERIAL_SIZE_BYTES, (serial.bit_length() + 7) // 8), "big")
     return CertificateFacts(serial_bytes, issuer, subject, key, names, not_before_s, not_after_s, is_ca, tbs, signature)
 
@@ -168,6 +168,14 @@ def _names(subject: bytes, extensions: dict[bytes, bytes]) -> tuple[str, ...]:
         while listed.next_tag() is not None:
             names.append(_typed(listed))
     return tuple(sorted(str(parse_name(name)) for name in names))
+
+
+def _authority_names(subject: bytes, extensions: dict[bytes, bytes]) -> tuple[str, ...]:
+    """Names of an authority: a root may be named by what no leaf is named by, an intermediate is not."""
+    try:
+        return _names(subject, extensions)
+    except FormatError:
+        return ()
 
 
 def _dn_text(subject: bytes) -> str:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from maftia.core.default_policy import DEFAULT_POLICY_TOML
 from maftia.core.errors import FormatError
 from maftia.core.files import Table
 from maftia.core.globs import Glob, parse_glob
@@ -26,14 +27,35 @@ from maftia.core.limits import (
     POLICY_SIZE_BYTES_MAX,
 )
 from maftia.core.names import NAME_KINDS, Name
+from maftia.core.profiles import PROFILES, RULES
 from maftia.core.quorum import Quorums
 from maftia.core.signing import PUBLIC_KEY_SIZE_BYTES, SigningKey
-from maftia.core.spki import ENCRYPTION, KEY_KINDS, PURPOSES, SIGNATURE, UnsupportedKeyError, parse_spki
-from maftia.core.x509 import PROFILES
+from maftia.core.spki import KEY_KINDS, KINDS_OF_PURPOSE, PURPOSES, SIGNATURE, UnsupportedKeyError, parse_spki
+
+__all__ = [
+    "ASK_MODES",
+    "BY_CERTIFICATE",
+    "BY_SIGNATURE",
+    "CHALLENGE",
+    "DEFAULT_POLICY_TOML",
+    "OPEN",
+    "PROOF",
+    "TOKEN",
+    "Administrator",
+    "Authority",
+    "ClusterRules",
+    "Limits",
+    "Policy",
+    "Profile",
+    "TokenGrant",
+    "parse_policy",
+    "policy_digest",
+    "token_key",
+]
 
 CHALLENGE, PROOF = "challenge", "proof"
-OPEN, TOKEN = "open", "token"
-ASK_MODES = (OPEN, TOKEN, "signature", "certificate")
+OPEN, TOKEN, BY_SIGNATURE, BY_CERTIFICATE = "open", "token", "signature", "certificate"
+ASK_MODES = (OPEN, TOKEN, BY_SIGNATURE, BY_CERTIFICATE)
 TOKEN_LENGTH_MIN = 22
 """characters of base64url that hold 128 random bits"""
 
@@ -107,6 +129,9 @@ class Administrator:
     """SubjectPublicKeyInfo, DER"""
 
 
+Holder = TypeVar("Holder", Authority, Administrator)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`[limits]`: how often, in windows of agreed time; per token, name, authority, source and for all."""
@@ -145,6 +170,11 @@ class Policy:
     def validation_attestations_needed(self, quorums: Quorums) -> int:
         """k of evidence from the network: 2t+1 unless the policy asks for more."""
         return self.cluster.validation_attestations or 2 * quorums.t + 1
+
+    @property
+    def administrators_needed(self) -> int:
+        """How many administrators must sign a change: more than half; 0 where there are none, and no change."""
+        return len(self.administrators) // 2 + 1 if self.administrators else 0
 
     def check_for(self, quorums: Quorums) -> None:
         """Raises FormatError where a number of attestations does not suit these servers."""
@@ -194,8 +224,10 @@ def _policy(text: str) -> Policy:
         allow=_allow(top.section("allow", {kind: [] for kind in NAME_KINDS})),
         ask=_ask(top.section("ask", {})),
         tokens=_tokens(top.sections("token", {"names": []})),
-        authorities=tuple(_authority(table) for table in top.sections("authority", {"names": []})),
-        administrators=tuple(_administrator(table) for table in top.sections("administrator", {})),
+        authorities=_distinct("authority", [_authority(table) for table in top.sections("authority", {"names": []})]),
+        administrators=_distinct(
+            "administrator", [_administrator(table) for table in top.sections("administrator", {})]
+        ),
         limits=_limits(top.section("limits", asdict(Limits()))),
     )
     top.close()
@@ -233,8 +265,14 @@ def _profile(name: str, table: _PolicyTable) -> Profile:
         key_types=table.choices("key_types", KEY_KINDS),
         max_names=table.integer("max_names", 1, NAMES_MAX),
     )
-    if ENCRYPTION in profile.kinds:
-        raise FormatError(f"profile.{name}.kinds: encryption keys are not for {name}")
+    for purpose in profile.kinds:
+        if purpose not in RULES[name].purposes:
+            raise FormatError(f"profile.{name}.kinds: {purpose} keys are not for {name}")
+        if not set(profile.key_types) & set(KINDS_OF_PURPOSE[purpose]):
+            raise FormatError(f"profile.{name}.key_types: none of them serves {purpose}")
+    for kind in profile.key_types:
+        if not any(kind in KINDS_OF_PURPOSE[purpose] for purpose in profile.kinds):
+            raise FormatError(f"profile.{name}.key_types: {kind} keys serve none of {', '.join(profile.kinds)}")
     table.close()
     return profile
 
@@ -263,15 +301,24 @@ def _tokens(tables: list[_PolicyTable]) -> dict[bytes, TokenGrant]:
 
 
 def _authority(table: _PolicyTable) -> Authority:
-    authority = Authority(table.text("name", ATTRIBUTE_LENGTH_MAX), _key(table), table.globs("names"))
+    authority = Authority(table.title("name"), _key(table), table.globs("names"))
     table.close()
     return authority
 
 
 def _administrator(table: _PolicyTable) -> Administrator:
-    administrator = Administrator(table.text("name", ATTRIBUTE_LENGTH_MAX), _key(table))
+    administrator = Administrator(table.title("name"), _key(table))
     table.close()
     return administrator
+
+
+def _distinct(key: str, holders: list[Holder]) -> tuple[Holder, ...]:
+    """Holders of keys none of whom would count twice."""
+    for at, holder in enumerate(holders):
+        for other in holders[:at]:
+            if holder.name == other.name or holder.public_key == other.public_key:
+                raise FormatError(f"{key}[{at}] has the name or the key of another")
+    return tuple(holders)
 
 
 def _key(table: _PolicyTable) -> bytes:
@@ -316,6 +363,13 @@ class _PolicyTable(Table):
             raise self._wrong(key, f"at most {POLICY_ENTRIES_MAX} [[{key}]] tables")
         return [_PolicyTable(value, f"{self._place}{key}[{at}].", defaults) for at, value in enumerate(values)]
 
+    def title(self, key: str) -> str:
+        """A text by which people know something."""
+        value = self.text(key, ATTRIBUTE_LENGTH_MAX)
+        if not value.strip() or not value.isprintable():
+            raise self._wrong(key, f"1 to {ATTRIBUTE_LENGTH_MAX} printable characters")
+        return value
+
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of distinct texts."""
         values = self._take(key, list, "a list of texts")
@@ -346,91 +400,3 @@ class _PolicyTable(Table):
             return tuple(Glob(kind, text) if kind else parse_glob(text) for text in texts)
         except FormatError as error:
             raise self._wrong(key, f"a list of patterns ({error})") from None
-
-
-DEFAULT_POLICY_TOML = """\
-# Policy of a MAFTIA certification authority.  This default is for trying things out:
-# everybody may ask (ask.mode = ["open"]) for every DNS name and email address.
-# Unknown keys are errors.  All servers hold the same text; its hash is in cluster.toml.
-
-[cluster]
-# How a request shows that its key is the requester's: "challenge" (servers ask and
-# vouch for the answer) or "proof" (the key's own signature over the request counts too).
-confirm = "challenge"
-# How many servers must vouch for it; 0 means t+1, so that at least one is honest.
-attestations = 0
-# The same for evidence that servers gather from the network; 0 means 2t+1.
-validation_attestations = 0
-# Whether a plain PKCS#10 request, which anybody may copy, is enough to be issued a certificate.
-plain_csr = false
-# Whether two clients may hold certificates for one name.
-shared_names = false
-# Whether two clients may hold certificates for one key.
-shared_keys = true
-# The largest number of certificates that one retrieve returns.
-retrieve_max = 100
-
-# What certificates of a profile may be.  kinds: what their keys are for.
-# days: validity.  backdate_s: seconds that "not before" lies before the time of issue,
-# for clocks that are slow.  key_types: rsa (2048 bits and more), ec-p256, ec-p384, ed25519.
-[profile.server]
-kinds = ["signature"]
-days = 90
-backdate_s = 300
-key_types = ["rsa", "ec-p256", "ec-p384", "ed25519"]
-max_names = 100
-
-[profile.client]
-kinds = ["signature"]
-days = 90
-backdate_s = 300
-key_types = ["rsa", "ec-p256", "ec-p384", "ed25519"]
-max_names = 100
-
-# Which names are certified at all.  A * stands for any characters, dots too; ip takes
-# address blocks such as "192.0.2.0/24".  "*.example.org" does not include "example.org".
-[allow]
-dns = ["*"]
-email = ["*"]
-ip = []
-uri = []
-dn = []
-
-# Who may ask: any of "open" (everybody), "token" (below), "signature" (of an authority
-# below), "certificate" (of this authority).
-[ask]
-mode = ["open"]
-
-# A token, made by `maftia-dealer token`.  uses: how many certificates, 0 for any number.
-# names: patterns with their kind; none means all that [allow] has.
-# [[token]]
-# public_key = "64 hex digits"
-# uses = 1
-# names = ["dns:*.example.org"]
-
-# A key whose holder authorizes requests for some names (`maftia authorize`).
-# [[authority]]
-# name = "registration office"
-# public_key = '''
-# -----BEGIN PUBLIC KEY-----
-# ...
-# -----END PUBLIC KEY-----
-# '''
-# names = ["email:*@example.org"]
-
-# The keys whose majority may change this policy.
-# [[administrator]]
-# name = "alice"
-# public_key = '''...'''
-
-# How often, in each window of this many seconds, per token, name, authority, source
-# address, for all requests without a credential, and for the whole cluster.
-[limits]
-window_s = 60
-token = 6000
-name = 6000
-authority = 6000
-source = 60000
-anonymous = 60000
-cluster = 60000
-"""

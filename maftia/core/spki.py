@@ -36,7 +36,7 @@ RSA, EC_P256, EC_P384, ED25519, X25519 = "rsa", "ec-p256", "ec-p384", "ed25519",
 KEY_KINDS = (RSA, EC_P256, EC_P384, ED25519, X25519)
 SIGNATURE, ENCRYPTION = "signature", "encryption"
 PURPOSES = (SIGNATURE, ENCRYPTION)
-_KINDS_OF_PURPOSE = {SIGNATURE: (RSA, EC_P256, EC_P384, ED25519), ENCRYPTION: (RSA, X25519)}
+KINDS_OF_PURPOSE = {SIGNATURE: (RSA, EC_P256, EC_P384, ED25519), ENCRYPTION: (RSA, X25519)}
 
 
 class UnsupportedKeyError(MaftiaError):
@@ -53,7 +53,7 @@ class PublicKeyFacts:
 
     def serves(self, purpose: str) -> bool:
         """Whether a key of this kind can be used for "signature" or "encryption"."""
-        return self.kind in _KINDS_OF_PURPOSE.get(purpose, ())
+        return self.kind in KINDS_OF_PURPOSE.get(purpose, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from maftia.core import der
 from maftia.core.capturing_key import captured
@@ -48,7 +47,8 @@ from maftia.core.names import (
     parse_dn,
     parse_name,
 )
-from maftia.core.spki import ENCRYPTION, RSA, X25519, parse_spki
+from maftia.core.profiles import AUTHORITY_USES, CLIENT, PROFILES, RULES, SERVER
+from maftia.core.spki import RSA, parse_spki
 
 __all__ = [
     "CLIENT",
@@ -70,14 +70,8 @@ __all__ = [
     "validity",
 ]
 
-SERVER, CLIENT = "server", "client"
-PROFILES = (SERVER, CLIENT)
-
-_EXTENDED_USE = {
-    SERVER: x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
-    CLIENT: x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]),
-}
 _NOT_A_CA = x509.BasicConstraints(ca=False, path_length=None)
+_LAST_CA = x509.BasicConstraints(ca=True, path_length=0)
 _DAY_S = 24 * 3600
 
 _ATTRIBUTES = {kind: x509.ObjectIdentifier(oid) for kind, oid in ATTRIBUTE_OIDS.items()}
@@ -116,6 +110,8 @@ class Issuer:
     key_id: x509.AuthorityKeyIdentifier = field(compare=False)
     not_before_s: int = field(compare=False)
     not_after_s: int = field(compare=False)
+    path_length: int | None = field(compare=False, default=None)
+    """how many authorities may stand between it and a leaf; None: any number"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +156,7 @@ def root_certificate_tbs(subject: CaSubject, spki: bytes, not_before_s: int, not
         .not_valid_before(_time(not_before_s))
         .not_valid_after(_time(not_after_s))
         .add_extension(_key_identifier(spki), critical=False)
-        .add_extension(_key_usage(("key_cert_sign", "crl_sign")), critical=True)
+        .add_extension(_key_usage(AUTHORITY_USES), critical=True)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     )
     return captured(key, lambda signer: builder.sign(signer, SHA256()))
@@ -171,7 +167,7 @@ def csr_for_ca(subject: CaSubject, spki: bytes) -> bytes:
     key = _rsa_key(spki)
     builder = (
         x509.CertificateSigningRequestBuilder(subject_name=subject.name())
-        .add_extension(_key_usage(("key_cert_sign", "crl_sign")), critical=True)
+        .add_extension(_key_usage(AUTHORITY_USES), critical=True)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     )
     return captured(key, lambda signer: builder.sign(signer, SHA256()))
@@ -192,19 +188,20 @@ def issuer_of(ca_certificate: bytes) -> Issuer:
     if not identifiers:
         raise FormatError("the authority's certificate has no subject key identifier")
     key_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifiers[0])
+    paths = [e.value.path_length for e in certificate.extensions if isinstance(e.value, x509.BasicConstraints)]
     key = _rsa_key(facts.key)
-    return Issuer(ca_certificate, certificate.subject, key, key_id, facts.not_before_s, facts.not_after_s)
+    return Issuer(ca_certificate, certificate.subject, key, key_id, facts.not_before_s, facts.not_after_s, paths[0])
 
 
 def leaf_tbs(issuer: Issuer, leaf: LeafFacts) -> bytes:
-    """The TBSCertificate of an end-entity certificate: equal arguments, equal bytes.
+    """The TBSCertificate of a leaf (or an intermediate authority): equal arguments, equal bytes.
 
     Raises ValueError for facts that `parse_spki`, `normalise_names` and the profiles do
     not allow: they were judged before.
     """
     names = [parse_name(text) for text in leaf.names]
     builder = (
-        _leaf_builder(issuer, leaf.profile, _leaf_uses(leaf))
+        _leaf_builder(issuer, leaf.profile, _leaf_uses(issuer, leaf))
         .subject_name(_subject(names))
         .public_key(_certifiable(load_der_public_key(leaf.key)))
         .serial_number(int.from_bytes(_checked_serial(leaf.serial), "big"))
@@ -246,25 +243,26 @@ def _subject(names: list[Name]) -> x509.Name:
 @lru_cache(maxsize=64)
 def _leaf_builder(issuer: Issuer, profile: str, uses: tuple[str, ...]) -> x509.CertificateBuilder:
     """What all leaves of one CA, profile and key usage share; builders never change."""
-    return (
+    rules = RULES[profile]
+    builder = (
         x509.CertificateBuilder(issuer_name=issuer.name)
         .add_extension(issuer.key_id, critical=False)
-        .add_extension(_NOT_A_CA, critical=True)
+        .add_extension(_LAST_CA if rules.is_authority else _NOT_A_CA, critical=True)
         .add_extension(_key_usage(uses), critical=True)
-        .add_extension(_EXTENDED_USE[profile], critical=False)
     )
+    if not rules.extended_uses:
+        return builder
+    extended = x509.ExtendedKeyUsage([x509.ObjectIdentifier(oid) for oid in rules.extended_uses])
+    return builder.add_extension(extended, critical=False)
 
 
-def _leaf_uses(leaf: LeafFacts) -> tuple[str, ...]:
-    facts = parse_spki(leaf.key)
-    if leaf.profile not in PROFILES or not facts.serves(leaf.purpose):
-        raise ValueError(f"no certificate of profile {leaf.profile} for {leaf.purpose} by a key of kind {facts.kind}")
-    if leaf.purpose == ENCRYPTION:
-        return ("key_agreement",) if facts.kind == X25519 else ("key_encipherment",)
-    if facts.kind == RSA and leaf.profile == SERVER:
-        # NSS refuses an RSA server certificate that may not encipher keys.
-        return ("digital_signature", "key_encipherment")
-    return ("digital_signature",)
+def _leaf_uses(issuer: Issuer, leaf: LeafFacts) -> tuple[str, ...]:
+    key, rules = parse_spki(leaf.key), RULES.get(leaf.profile)
+    if rules is None or not key.serves(leaf.purpose) or rules.problem(leaf.purpose, leaf.names):
+        raise ValueError(f"no certificate of profile {leaf.profile} for {leaf.purpose} by a key of kind {key.kind}")
+    if rules.is_authority and issuer.path_length == 0:
+        raise ValueError("the authority may not certify other authorities")
+    return rules.key_uses(leaf.purpose, key.kind)
 
 
 _USES = (

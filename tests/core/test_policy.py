@@ -12,10 +12,12 @@ from maftia.core.errors import FormatError
 from maftia.core.limits import POLICY_ENTRIES_MAX, POLICY_SIZE_BYTES_MAX
 from maftia.core.names import parse_name
 from maftia.core.policy import DEFAULT_POLICY_TOML, Policy, parse_policy, policy_digest, token_key
+from maftia.core.profiles import PROFILES
 from maftia.core.quorum import Quorums
-from maftia.core.spki import ED25519, X25519
+from maftia.core.spki import ED25519, X25519, rsa_spki
 from tests.core.authority import pem_key
 from tests.core.keys import public_key
+from tests.core.weak_keys import small_factor
 
 MINIMAL = """
 [profile.server]
@@ -36,6 +38,13 @@ names = ["email:*@example.org"]
 name = "alice"
 public_key = '''
 {pem_key(public_key(ED25519))}'''
+"""
+
+ADMINISTRATOR = f"""
+[[administrator]]
+name = "alice"
+public_key = '''
+{pem_key(public_key("ec-p384"))}'''
 """
 
 
@@ -91,8 +100,29 @@ def test_the_examples_in_the_comments_hold() -> None:
     policy = parse_policy(DEFAULT_POLICY_TOML + example.replace("64 hex digits", TOKEN_HEX))
     assert policy.tokens[bytes.fromhex(TOKEN_HEX)].uses == 1
 
+    start = DEFAULT_POLICY_TOML.index("# [profile.email]")
+    commented = DEFAULT_POLICY_TOML[start:].split("\n\n", 1)[0]
+    example = "\n".join(line.removeprefix("# ").removeprefix("#") for line in commented.splitlines())
+    policy = parse_policy(DEFAULT_POLICY_TOML + example)
+    assert tuple(policy.profiles) == PROFILES
+    assert policy.profiles["email"].kinds == policy.profiles["device"].kinds == ("signature", "encryption")
+    assert policy.profiles["intermediate"].kinds == ("signature",)
+
 
 # --- rules
+
+
+@pytest.mark.parametrize(("there_are", "needed"), [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
+def test_more_than_half_of_the_administrators_change_the_policy(there_are: int, needed: int) -> None:
+    tables = "".join(
+        ADMINISTRATOR.replace("alice", f"admin {at}").replace(
+            pem_key(public_key("ec-p384")), pem_key(public_key("ec-p384", at + 1))
+        )
+        for at in range(there_are)
+    )
+    policy = parse_policy(MINIMAL + tables)
+    assert len(policy.administrators) == there_are
+    assert policy.administrators_needed == needed
 
 
 def test_what_a_policy_says_is_what_is_read() -> None:
@@ -201,7 +231,109 @@ WRONG = {
     "backdating by years": (changed("backdate_s = 300", "backdate_s = 99999999"), "profile.server.backdate_s"),
     "more names than fit": (changed("max_names = 100", "max_names = 101"), "profile.server.max_names"),
     "unknown key type": (changed('"ed25519"]', '"ed448"]'), "profile.server.key_types"),
-    "encryption keys of servers": (changed('kinds = ["signature"]', 'kinds = ["encryption"]'), "not for server"),
+    "encryption keys of servers": (
+        changed('kinds = ["signature"]', 'kinds = ["encryption"]'),
+        "profile.server.kinds: encryption keys are not for server",
+    ),
+    "encryption keys of clients": (
+        changed('client]\nkinds = ["signature"', 'client]\nkinds = ["encryption"'),
+        "for client",
+    ),
+    "encryption keys of authorities": (
+        MINIMAL.replace("server", "intermediate").replace('["signature"]', '["signature", "encryption"]'),
+        "profile.intermediate.kinds: encryption keys are not for intermediate",
+    ),
+    "keys that only encrypt, of servers": (
+        changed('"ed25519"]', '"ed25519", "x25519"]'),
+        "profile.server.key_types: x25519 keys serve none of signature",
+    ),
+    "signing keys where none sign": (
+        MINIMAL.replace("server", "email")
+        .replace('["signature"]', '["encryption"]')
+        .replace('["ec-p', '["rsa", "ec-p'),
+        "profile.email.key_types: ec-p256 keys serve none of encryption",
+    ),
+    "no key that encrypts": (
+        MINIMAL.replace("server", "device").replace('["signature"]', '["signature", "encryption"]'),
+        "profile.device.key_types: none of them serves encryption",
+    ),
+    "unknown kind of key use": (changed('kinds = ["signature"]', 'kinds = ["both"]'), "profile.server.kinds must be"),
+    "no kinds": (changed('kinds = ["signature"]', "kinds = []"), "profile.server.kinds must be a list of some of"),
+    "a kind twice": (
+        changed('kinds = ["signature"]', 'kinds = ["signature", "signature"]'),
+        "profile.server.kinds .*distinct",
+    ),
+    "kinds forgotten": (changed('kinds = ["signature"]\n', ""), "profile.server.kinds is missing"),
+    "no key types": (changed('["rsa", "ec-p256", "ec-p384", "ed25519"]', "[]"), "profile.server.key_types must be"),
+    "a key type twice": (changed('["rsa", "ec-p256"', '["rsa", "rsa"'), "profile.server.key_types .*distinct"),
+    "key types forgotten": (MINIMAL.replace("key_types", "#"), "profile.server.key_types is missing"),
+    "key types as text": (MINIMAL.replace('["ec-p256"]', '"ec-p256"'), "profile.server.key_types must be a list"),
+    "no names": (changed("max_names = 100", "max_names = 0"), "profile.server.max_names must be a number from 1"),
+    "backdating forwards": (changed("backdate_s = 300", "backdate_s = -1"), "profile.server.backdate_s"),
+    "profile as list": ('[[profile]]\nname = "server"', "profile must be a table"),
+    "confirm as boolean": (changed('confirm = "challenge"', "confirm = true"), "cluster.confirm"),
+    "too much confirmed": (changed("\nattestations = 0", "\nattestations = 99999999999"), "cluster.attestations"),
+    "negative validation": (
+        changed("validation_attestations = 0", "validation_attestations = -1"),
+        "cluster.validation_attestations must be a number",
+    ),
+    "plain_csr as text": (changed("plain_csr = false", 'plain_csr = "no"'), "cluster.plain_csr must be true or false"),
+    "shared_names as text": (
+        changed("shared_names = false", 'shared_names = "no"'),
+        "cluster.shared_names must be true",
+    ),
+    "shared_keys as number": (changed("shared_keys = true", "shared_keys = 1"), "cluster.shared_keys must be true"),
+    "retrieve too much": (changed("retrieve_max = 100", "retrieve_max = 1001"), "cluster.retrieve_max"),
+    "unknown key of a token": (
+        MINIMAL + f'[[token]]\npublic_key = "{TOKEN_HEX}"\nuses = 1\nuse = 1',
+        r"unknown key token\[0\].use",
+    ),
+    "negative uses": (MINIMAL + f'[[token]]\npublic_key = "{TOKEN_HEX}"\nuses = -1', r"token\[0\].uses must be"),
+    "uses as text": (MINIMAL + f'[[token]]\npublic_key = "{TOKEN_HEX}"\nuses = "1"', r"token\[0\].uses must be"),
+    "unknown key of an authority": (
+        MINIMAL + AUTHORITY.replace("names =", "days = 1\nnames ="),
+        r"unknown key authority\[0\].days",
+    ),
+    "authority without name": (MINIMAL + AUTHORITY.replace('name = "office"', ""), r"authority\[0\].name is missing"),
+    "authority with an empty name": (MINIMAL + AUTHORITY.replace('"office"', '""'), r"authority\[0\].name"),
+    "authority with a long name": (MINIMAL + AUTHORITY.replace("office", "a" * 65), r"authority\[0\].name"),
+    "authority with a bad pattern": (
+        MINIMAL + AUTHORITY.replace("email:*@", "email:*@E"),
+        r"authority\[0\].names must be a list of patterns",
+    ),
+    "one authority twice": (
+        MINIMAL + AUTHORITY + AUTHORITY.split("[[administrator]]", maxsplit=1)[0],
+        r"authority\[1\] has the name or the key of another",
+    ),
+    "one key of two authorities": (
+        MINIMAL + AUTHORITY + AUTHORITY.split("[[administrator]]", maxsplit=1)[0].replace("office", "other"),
+        r"authority\[1\] has the name or the key of another",
+    ),
+    "administrator without key": (
+        MINIMAL + '[[administrator]]\nname = "a"',
+        r"administrator\[0\].public_key is missing",
+    ),
+    "administrator who counts twice": (
+        MINIMAL + AUTHORITY + "[[administrator]]" + AUTHORITY.split("[[administrator]]")[1].replace("alice", "bob"),
+        r"administrator\[1\] has the name or the key of another",
+    ),
+    "two administrators of one name": (
+        MINIMAL + AUTHORITY + ADMINISTRATOR,
+        r"administrator\[1\] has the name or the key of another",
+    ),
+    "administrator with a weak key": (
+        MINIMAL + ADMINISTRATOR.replace(pem_key(public_key("ec-p384")), pem_key(rsa_spki(small_factor(3), 65537))),
+        "small prime factor",
+    ),
+    "window of nothing": (changed("window_s = 60", "window_s = 0"), "limits.window_s"),
+    "limit as text": (changed("token = 6000", 'token = "6000"'), "limits.token"),
+    "limits as list": (MINIMAL + "[[limits]]", "limits must be a table"),
+    "a pattern twice": (changed('dns = ["*"]', 'dns = ["*", "*"]'), "allow.dns must be a list of distinct"),
+    "an empty pattern": (changed('dns = ["*"]', 'dns = [""]'), "allow.dns"),
+    "a pattern of another script": (changed('dns = ["*"]', 'dns = ["*.\u00fc"]'), "allow.dns"),
+    "allow as list": ('allow = ["*"]\n' + MINIMAL, "allow must be a table"),
+    "a block too long": (changed("ip = []", 'ip = ["192.0.2.0/33"]'), "allow.ip must be .*not an address block"),
+    "a name for a block": (changed("ip = []", 'ip = ["example.org"]'), "allow.ip"),
     "bad pattern": (
         changed('dns = ["*"]', 'dns = ["*.Example.org"]'),
         "allow.dns must be a list of patterns .*lower case",

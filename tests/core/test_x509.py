@@ -189,7 +189,7 @@ def test_every_fact_is_in_the_bytes() -> None:
     }
     others = {leaf_tbs(issuer(), dataclasses.replace(leaf, **{key: value})) for key, value in changes.items()}
     assert len(others | {leaf_tbs(issuer(), leaf)}) == len(changes) + 1
-    rsa_leaf = facts(kind=RSA)
+    rsa_leaf = facts(kind=RSA, profile="email")
     assert leaf_tbs(issuer(), rsa_leaf) != leaf_tbs(issuer(), dataclasses.replace(rsa_leaf, purpose=ENCRYPTION))
 
 
@@ -215,20 +215,85 @@ def _parsed(leaf: LeafFacts) -> x509.Certificate:
     [
         (RSA, "server", "signature", {"digital_signature", "key_encipherment"}),
         (RSA, "client", "signature", {"digital_signature"}),
-        (RSA, "client", "encryption", {"key_encipherment"}),
+        (RSA, "email", "signature", {"digital_signature"}),
+        (RSA, "email", "encryption", {"key_encipherment"}),
+        (RSA, "device", "signature", {"digital_signature"}),
+        (RSA, "device", "encryption", {"key_encipherment"}),
+        (RSA, "intermediate", "signature", {"key_cert_sign", "crl_sign"}),
+        ("ec-p384", "intermediate", "signature", {"key_cert_sign", "crl_sign"}),
+        (X25519, "device", "encryption", {"key_agreement"}),
         ("ec-p256", "server", "signature", {"digital_signature"}),
         ("ec-p384", "server", "signature", {"digital_signature"}),
         ("ed25519", "client", "signature", {"digital_signature"}),
-        (X25519, "client", "encryption", {"key_agreement"}),
+        (X25519, "email", "encryption", {"key_agreement"}),
     ],
 )
 def test_key_usage_follows_key_profile_and_purpose(kind: str, profile: str, purpose: str, uses: set[str]) -> None:
-    extension = _parsed(facts(kind=kind, profile=profile, purpose=purpose)).extensions.get_extension_for_class(
-        x509.KeyUsage
-    )
+    leaf = facts("dn:CN=A", kind=kind, profile=profile, purpose=purpose)
+    extension = _parsed(leaf).extensions.get_extension_for_class(x509.KeyUsage)
     assert extension.critical
     every = {"digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"}
     assert {use for use in every | {"key_cert_sign", "crl_sign"} if getattr(extension.value, use)} == uses
+
+
+@pytest.mark.parametrize(
+    ("profile", "uses"),
+    [
+        ("server", ["serverAuth"]),
+        ("client", ["clientAuth"]),
+        ("email", ["emailProtection"]),
+        ("device", ["clientAuth", "serverAuth"]),
+    ],
+)
+def test_extended_key_usage_follows_the_profile(profile: str, uses: list[str]) -> None:
+    extension = _parsed(facts(profile=profile)).extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    assert not extension.critical
+    assert [use._name for use in extension.value] == uses
+
+
+def test_an_intermediate_is_an_authority_over_leaves_only() -> None:
+    leaf = facts("dn:CN=Department,O=Example", kind="ec-p384", profile="intermediate")
+    parsed = _parsed(leaf)
+    critical = {extension.oid._name: extension.critical for extension in parsed.extensions}
+    assert critical == {
+        "authorityKeyIdentifier": False,
+        "basicConstraints": True,
+        "keyUsage": True,
+        "subjectKeyIdentifier": False,
+    }
+    constraints = parsed.extensions.get_extension_for_class(x509.BasicConstraints).value
+    assert (constraints.ca, constraints.path_length) == (True, 0)
+    said = certificate_facts(certificate(leaf))
+    assert said.is_ca
+    assert said.names == ("dn:CN=Department,O=Example",)
+
+
+def test_openssl_lets_an_intermediate_certify_leaves_but_no_authority(openssl: str, tmp_path: Path) -> None:
+    key = private_key(RSA, 8)
+    middle = certificate(dataclasses.replace(facts("dn:CN=Department", profile="intermediate"), key=public_key(RSA, 8)))
+    pem_file(tmp_path / "middle.pem", openssl, middle)
+    under = issuer_of(middle)
+    assert under.path_length == 0
+    tbs = leaf_tbs(under, facts("dns:www.example.org"))
+    leaf = pem_file(tmp_path / "leaf.pem", openssl, assemble(tbs, sign(key, tbs)))
+    chain = ("-untrusted", str(tmp_path / "middle.pem"))
+    assert _verified(openssl, tmp_path, leaf, *chain, "-purpose", "sslserver")
+    assert not _verified(openssl, tmp_path, leaf)
+    with pytest.raises(ValueError, match="may not certify other authorities"):
+        leaf_tbs(under, facts("dn:CN=Deeper", profile="intermediate"))
+
+
+@pytest.mark.parametrize("profile", ["email", "device"])
+@pytest.mark.parametrize(("kind", "purpose"), [(RSA, ENCRYPTION), (X25519, ENCRYPTION), (RSA, "signature")])
+def test_openssl_accepts_encryption_certificates_strictly(
+    openssl: str, tmp_path: Path, kind: str, purpose: str, profile: str
+) -> None:
+    made = certificate(facts("email:alice@example.org", kind=kind, profile=profile, purpose=purpose))
+    leaf = pem_file(tmp_path / "leaf.pem", openssl, made)
+    assert _verified(openssl, tmp_path, leaf)
+    if profile == "email" and kind == RSA:
+        assert _verified(openssl, tmp_path, leaf, "-purpose", "smimeencrypt") == (purpose == ENCRYPTION)
+        assert _verified(openssl, tmp_path, leaf, "-purpose", "smimesign") == (purpose != ENCRYPTION)
 
 
 def test_a_leaf_has_exactly_the_extensions_of_the_design() -> None:
@@ -352,6 +417,10 @@ def test_a_subject_that_a_certificate_cannot_hold_is_refused(country: str, organ
         {"serial": b"\x80" + bytes(15)},
         {"serial": b"\x40" * 15},
         {"profile": "root"},
+        {"profile": "intermediate"},
+        {"profile": "client", "purpose": "encryption", "key": public_key(RSA)},
+        {"profile": "server", "purpose": "encryption", "key": public_key(X25519)},
+        {"profile": "email", "purpose": "signature", "key": public_key(X25519)},
         {"purpose": "encryption"},
         {"purpose": "anything"},
     ],
