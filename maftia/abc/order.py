@@ -293,7 +293,7 @@ class AtomicBroadcast:
         # upon fetch: send what is accepted here, within the bound of one answer
         chosen: list[SignedBlock] = []
         size_bytes = sent_bytes = 0
-        for ref in refs[:FETCH_REFERENCES_MAX]:
+        for ref in dict.fromkeys(refs[:FETCH_REFERENCES_MAX]):  # one that is named twice is sent once
             block = self._dag.get(ref)
             if block is None or sent_bytes + block.size_bytes > FETCH_ANSWER_BYTES_MAX:
                 continue

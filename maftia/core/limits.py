@@ -27,6 +27,8 @@ PEER_INBOX_BYTES_MAX = 8 * 1024 * 1024
 """frames of one peer that wait for their turn: the largest and what follows it; beyond it we stop reading"""
 PEER_FRAME_TIMEOUT_S = 60.0
 """a peer's largest frame takes this long at 70 kB/s; a slower link resumes by what was received"""
+TURN_BYTES_MAX = 8 * 1024 * 1024
+"""of messages, replies and records that one turn gathers before they go: two answers to fetches, and one turn of most"""
 WATCHES_PER_SESSION_MAX = 256
 """outstanding requests of one connection; each costs half a kB, for its ids have fixed sizes"""
 

@@ -3,12 +3,13 @@
 Each turn gathers what is pending (frames of peers and clients, results of jobs,
 changes of links, the timer), feeds it to the handler, and executes all that comes of
 it as one step: the records are appended and made durable by one fsync, the service's
-state is made durable, then messages and replies leave.  Durable before visible.
+state is made durable, then messages and replies leave.  Durable before visible.  Where
+more comes of a turn than TURN_BYTES_MAX, what there is is executed, and the turn goes on.
 
 Guarantees: nobody outside makes a turn longer than its share: peers and clients take
 turns frame by frame, so many of each a turn at most; whoever sends faster than it is
 served waits, whoever does not read is cut.  An exception of the handler, the journal
-or a job ends the driver before anything of that turn has left.
+or a job ends the driver before anything that came with it or after it has left.
 
 Caller must: `recover` before `run`, and end the process when `run` raises.
 """
@@ -25,7 +26,7 @@ from typing import Any, Protocol
 import trio
 
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import CLIENTS_OUTBOX_BYTES_MAX
+from maftia.core.limits import CLIENTS_OUTBOX_BYTES_MAX, TURN_BYTES_MAX
 from maftia.core.step import Fault, Now, Send, Step
 from maftia.net.channel import Channel
 from maftia.net.framing import encode_frame
@@ -172,10 +173,16 @@ class Driver:
 
     async def _turn(self) -> None:
         step: Step[bytes, Any] = Step()
+        size_bytes = 0
         for take in self._take():
             part = take(self._now())
             self._ignore_ended(part)
             step.extend(part)
+            size_bytes += _size_bytes(part)
+            if size_bytes > TURN_BYTES_MAX:
+                await self._execute(step)
+                await trio.lowlevel.checkpoint()  # so that the links write before more comes
+                step, size_bytes = Step(), 0
         if self._is_due():
             step.extend(self._handler.on_timer(self._now()))
         await self._execute(step)
@@ -253,3 +260,9 @@ class Driver:
     def _is_flushed(self) -> bool:
         links = all(peer.link.is_flushed for peer in self._peers.values())
         return links and all(session.outbox.is_empty for session in self._sessions.values())
+
+
+def _size_bytes(step: Step[bytes, Any]) -> int:
+    """What a step holds in memory until it is executed; a message to all is held once."""
+    held = [*step.records, *(send.message for send in step.messages), *(reply.frame for reply in step.outputs)]
+    return sum(map(len, held))

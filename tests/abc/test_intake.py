@@ -241,11 +241,22 @@ def test_answers_are_bounded() -> None:
     cluster.run()
     machine = cluster.servers[0].machine
     refs = [block.ref for block in machine._producer.own if block.body.records]
-    step = machine.handle(PartyId(1), Fetch(tuple(refs * 9)), cluster.now)
+    step = machine.handle(PartyId(1), Fetch(tuple(refs)), cluster.now)
+    assert sum(machine._dag.get(ref).size_bytes for ref in refs) > FETCH_ANSWER_BYTES_MAX
     sizes = [sum(len(b.body) for b in s.message.blocks) for s in step.messages if isinstance(s.message, Blocks)]
     assert 0 < sum(sizes) <= FETCH_ANSWER_BYTES_MAX
     assert all(send.to == 1 for send in step.messages)
     assert machine.handle(PartyId(1), Fetch((BlockRef(1, 1, bytes(32)),)), cluster.now).messages == []
+
+
+def test_a_block_that_a_fetch_names_often_is_sent_once() -> None:
+    cluster = Cluster(4)
+    cluster.submit(0, bytes(RECORD_SIZE_BYTES_MAX))
+    cluster.run()
+    machine = cluster.servers[0].machine
+    [ref] = [block.ref for block in machine._producer.own if block.body.records]
+    step = machine.handle(PartyId(1), Fetch((ref,) * FETCH_REFERENCES_MAX), cluster.now)
+    assert [len(send.message.blocks) for send in step.messages] == [1]
 
 
 # --- denial of service

@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import PEER_INBOX_BYTES_MAX
-from maftia.core.step import Fault, Job, Note, Step
+from maftia.core.step import Fault, Job, Note, Send, Step
 from maftia.net.channel import ChannelError
 from maftia.net.framing import encode_frame
 from maftia.replica import driver as driver_module
@@ -84,6 +84,48 @@ async def test_one_sync_serves_all_of_a_turn(autojump_clock: MockClock, world: W
     syncs = [event for event in world.events if isinstance(event, tuple)]
     assert [record for _, records in syncs for record in records] == [b"%d" % number for number in range(20)]
     assert len(syncs) < 20
+
+
+async def test_a_turn_goes_in_parts_where_much_comes_of_it_each_durable_before_it_leaves(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver_module, "TURN_BYTES_MAX", 1000)
+    world.handler.on["peer_frame"] = lambda sender, frame: says(frame * 200, records=(frame * 100,))
+    send, early = world.driver._send, []
+
+    def look(message: Send) -> None:
+        early.extend([message] if message.message[:100] not in world.journal.durable else [])
+        send(message)
+
+    world.driver._send = look
+    frames = [b"%c" % number for number in range(50)]
+    await world.peer(nursery, 1).send(*frames)
+    assert [await world.links[1].receive() for _ in frames] == [frame * 200 for frame in frames]
+    batches = [len(event[1]) for event in world.events if isinstance(event, tuple)]
+    assert sum(batches) == 50
+    assert max(batches) == 4, "a part ends with what takes it above the bound"
+    assert early == []
+
+
+async def test_replies_count_as_well(
+    autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver_module, "TURN_BYTES_MAX", 1000)
+    world = World()
+    await nursery.start(world.driver.run)
+    world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, bytes(600))])
+    executed: list[int] = []
+    execute = world.driver._execute
+
+    async def count(step: Step) -> None:
+        executed.append(sum(len(reply.frame) for reply in step.outputs))
+        await execute(step)
+
+    world.driver._execute = count
+    client = await world.client(nursery)
+    await client.send(*[b"x"] * 20)
+    assert [len(await client.receive()) for _ in range(20)] == [600] * 20
+    assert max(executed) == 1200
 
 
 async def test_the_state_is_durable_before_a_reply(
