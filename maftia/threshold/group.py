@@ -15,6 +15,9 @@ Scalar multiplication and scalar arithmetic are libsodium's constant-time ones.
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 import rbcl
 
 ELEMENT_SIZE_BYTES = 32
@@ -24,6 +27,16 @@ WIDE_SIZE_BYTES = 64
 ORDER = 2**252 + 27742317777372353535851937790883648493
 IDENTITY = bytes(ELEMENT_SIZE_BYTES)
 ZERO_SCALAR = bytes(SCALAR_SIZE_BYTES)
+
+
+def _remove_copy() -> None:
+    """Remove the file of 2.8 MB that rbcl loads libsodium from and leaves in the temporary folder, one a process."""
+    path = getattr(sys.modules.get("rbcl._sodium"), "lib_path", None)
+    if isinstance(path, str):
+        ctypes.CDLL(None).unlink(path.encode())
+
+
+_remove_copy()
 
 
 def is_element(data: bytes) -> bool:
