@@ -173,6 +173,21 @@ def test_a_key_that_is_not_accepted_is_unsupported(data: bytes) -> None:
         parse_spki(data)
 
 
+@pytest.mark.parametrize(
+    ("modulus", "complaint"),
+    [
+        (small_factor(3), "small prime factor"),
+        (small_factor(65521), "small prime factor"),
+        (close_primes(0), "too close"),
+        (close_primes(200), "too close"),
+        (roca(2048), "ROCA"),
+    ],
+)
+def test_a_weak_rsa_key_is_told_its_weakness(modulus: int, complaint: str) -> None:
+    with pytest.raises(UnsupportedKeyError, match=complaint):
+        parse_spki(rsa_spki(modulus, 65537))
+
+
 def test_sizes_at_the_edge_are_accepted() -> None:
     for modulus, exponent in ((plausible_modulus(2**2047), 65537), (plausible_modulus(2**8192 - 2**20), 2**64 - 1)):
         assert parse_spki(rsa_spki(modulus, exponent)).bits == modulus.bit_length()

@@ -30,16 +30,18 @@ def prime(label: str, bits: int) -> int:
 @cache
 def small_factor(factor: int, bits: int = 2048) -> int:
     """A modulus of this many bits that this prime divides."""
-    return factor * prime("cofactor", bits - factor.bit_length() + 1)
+    size = bits - factor.bit_length()
+    products = (factor * prime("cofactor", size + more) for more in (0, 1))
+    return next(product for product in products if product.bit_length() == bits)
 
 
 @cache
 def close_primes(steps: int, bits: int = 2048) -> int:
-    """A modulus that Fermat's method factors after this many steps; its factors need not be prime for that."""
-    half = number("close", bits // 2)
+    """A modulus of two primes that Fermat's method finds after this many steps; 0: they are equal."""
+    p = prime("close", bits // 2)
     # (p+q)/2 − sqrt(p·q) is about d²/8p for a distance d
-    distance = math.isqrt(8 * half * steps) & ~1
-    return half * (half + distance) if half % 2 else (half + 1) * (half + 1 + distance)
+    distance = math.isqrt(8 * p * steps)
+    return p * int(gmpy2.next_prime(p + distance - 1))
 
 
 @cache
