@@ -52,10 +52,11 @@ def audit(read: Read, checkpoint: LogCheckpoint, since: Audited | None = None, v
     since = since or Audited()
     if checkpoint.size < since.size:
         raise CryptoError(f"the log had {since.size} entries and now has {checkpoint.size}")
-    edge = Edge.load(read, since.size)
+    reader = TileReader(read, checkpoint.size)
+    edge = Edge.load(reader, since.size)
     if edge.frontier.root != since.root:
         raise CryptoError(f"the first {since.size} entries of the log are not those that were audited before")
-    pass_ = _Pass(read, checkpoint.size, edge, since)
+    pass_ = _Pass(read, reader, edge, since)
     for index, leaf in pass_.leaves():
         if visit is not None:
             visit(index, leaf)
@@ -65,9 +66,9 @@ def audit(read: Read, checkpoint: LogCheckpoint, since: Audited | None = None, v
 class _Pass:
     """One reading of a log."""
 
-    def __init__(self, read: Read, size: int, edge: Edge, since: Audited) -> None:
+    def __init__(self, read: Read, reader: TileReader, edge: Edge, since: Audited) -> None:
         self._read = read
-        self._reader = TileReader(read, size)
+        self._reader = reader
         self._edge = edge
         self._order = LeafOrder(since.commit, since.time_ms)
         self._commits, self._records = since.commits, since.records

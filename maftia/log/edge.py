@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from maftia.core.limits import LOG_ENTRY_SIZE_BYTES_MAX, LOG_SIZE_MAX
 from maftia.log.merkle import Frontier, leaf_hash, pyramid
-from maftia.log.reader import Read, TileReader
+from maftia.log.reader import TileReader
 from maftia.log.tiles import TILE_WIDTH, Tile, bundle_of, partial_tiles, row_length
 
 
@@ -34,18 +34,20 @@ class Edge:
         """beside the row of level 0"""
 
     @classmethod
-    def load(cls, read: Read, size: int) -> Edge:
-        """The edge of the log that lies in files, at this size.
+    def load(cls, reader: TileReader, size: int) -> Edge:
+        """The edge that the log in files had at this size; the files are read at the size of the reader.
 
-        The files may have grown beyond it.  Raises MissingTileError, FormatError.  Compare
-        `frontier` with what is known of the log before you go on from it.
+        Raises ValueError where the reader's log is smaller; MissingTileError, FormatError.
+        Compare `frontier` with what is known of the log before you go on from it.
         """
-        edge, reader = cls(), TileReader(read, size)
+        if size > reader.size:
+            raise ValueError(f"the log has {reader.size} entries, not {size}")
+        edge = cls()
         edge._size = size
         for tile in partial_tiles(size):
-            edge._row(tile.level).extend(reader.hashes(tile.level, tile.index))
+            edge._row(tile.level).extend(reader.hashes(tile.level, tile.index)[: tile.width])
             if tile.level == 0:
-                edge._entries.extend(reader.entries(tile.index))
+                edge._entries.extend(reader.entries(tile.index)[: tile.width])
         return edge
 
     @property

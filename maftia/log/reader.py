@@ -25,7 +25,12 @@ class MissingTileError(MaftiaError):
 
 
 class TileReader:
-    """The log of one size, in files that may have grown beyond it."""
+    """The log of one size, in files.
+
+    They may have grown beyond it only as far as its partial tiles are still there, or full
+    by now: for what was true at an older size, read at a published one and ask for the
+    older size (`prove_inclusion`, `root_of`, `Edge.load`).
+    """
 
     def __init__(self, read: Read, size: int) -> None:
         self._read = read

@@ -230,7 +230,7 @@ def test_canary_wrong_inclusion_proofs_are_seen(bug: Bug) -> None:
     "bug",
     [
         Bug("maftia.log.proofs:_climb", "return node if last == 0 else None", "return node"),
-        Bug("maftia.log.proofs:_climb", "if last == 0:\n            return None", "if last == 0:\n            return node"),
+        Bug("maftia.log.proofs:_climb", "            return None", "            return node"),
         Bug("maftia.log.proofs:verify_inclusion", "0 <= proof.index < proof.size", "True"),
     ],
 )
@@ -249,7 +249,7 @@ def test_canary_lax_inclusion_is_seen(bug: Bug) -> None:
         Bug("maftia.log.proofs:_subproof", "old_size <= middle", "old_size < middle"),
         Bug("maftia.log.proofs:_subproof", "is_known=False", "is_known=is_known"),
         Bug("maftia.log.proofs:_grow", "while position & 1", "while False"),
-        Bug("maftia.log.proofs:_grow", "old, new = node_hash(item, old), node_hash(item, new)", "new = node_hash(item, new)"),
+        Bug("maftia.log.proofs:_grow", "node_hash(item, old), node_hash(item, new)", "old, node_hash(item, new)"),
     ],
 )
 def test_canary_wrong_consistency_proofs_are_seen(bug: Bug) -> None:
