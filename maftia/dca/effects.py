@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from maftia.core.cluster_file import KEY_MAJOR
 from maftia.core.errors import Code, InvariantError, Refusal
-from maftia.core.limits import RETRIEVE_EXAMINED_MAX
+from maftia.core.limits import (
+    CERTIFICATE_ENVELOPE_BYTES_MAX,
+    OUTCOME_CERTIFICATES_BYTES_MAX,
+    RETRIEVE_EXAMINED_MAX,
+)
 from maftia.core.policy import Policy
 from maftia.core.spki import PublicKeyFacts
 from maftia.dca.certificate import Certifier, Place
@@ -25,6 +28,10 @@ from maftia.dca.judge import BANNED, profile_for
 from maftia.dca.registry import REVOKED, SUPERSEDED, VALID, CertificateEntry, Registry
 from maftia.dca.requests import ISSUE, RETRIEVE, REVOKE, UPDATE
 
+TOO_MANY = Refusal(
+    Code.POLICY_VIOLATION, "more certificates match than one retrieve may list: name the key, and more of the names"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -33,7 +40,7 @@ class Done:
     serial: bytes = b""
     """of the new certificate"""
     serials: tuple[bytes, ...] = ()
-    """removed or found, ascending"""
+    """removed (all of them) or found, ascending"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +169,16 @@ class Effects:
             candidates = self._registry.valid_by_key(case.key.digest)
         else:
             candidates = self._registry.valid_by_identifier(min(case.identifiers))
-        examined = list(islice(candidates, RETRIEVE_EXAMINED_MAX + 1))
-        found = sorted(entry.serial for entry in examined if case.identifiers <= identifiers_of(entry.names))
-        if len(examined) > RETRIEVE_EXAMINED_MAX or len(found) > self._policy.cluster.retrieve_max:
-            return Refusal(Code.POLICY_VIOLATION, "more certificates match than one retrieve may list")
-        return Done(serials=tuple(found))
+        found: list[bytes] = []
+        size_bytes = 0
+        for examined, entry in enumerate(candidates):
+            if case.identifiers <= identifiers_of(entry.names):
+                found.append(entry.serial)
+                size_bytes += len(entry.tbs) + CERTIFICATE_ENVELOPE_BYTES_MAX
+            is_long = len(found) > self._policy.cluster.retrieve_max or size_bytes > OUTCOME_CERTIFICATES_BYTES_MAX
+            if is_long or examined == RETRIEVE_EXAMINED_MAX:
+                return TOO_MANY  # and not a part of the list, which could be taken for all of it
+        return Done(serials=tuple(sorted(found)))
 
     # --- shared
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from maftia.core.codec import decode, encode
 from maftia.core.errors import Code, FormatError, Refusal
 from maftia.core.identifiers import Domain
-from maftia.core.limits import PROOFS_PER_RECORD_MAX, RECORD_SIZE_BYTES_MAX, TOKENS_PER_RECORD_MAX
+from maftia.core.limits import ANSWER_SERIALS_MAX, PROOFS_PER_RECORD_MAX, RECORD_SIZE_BYTES_MAX, TOKENS_PER_RECORD_MAX
 from maftia.core.quorum import Quorums
 from maftia.core.signing import verify_ed25519
 from maftia.core.step import Fault
@@ -133,9 +133,17 @@ class Fold:
 
 def _answer(place: Place, asked: str, outcome: Done | Refusal) -> Answer:
     kind = asked if asked in KINDS else ""  # a stranger's text of any length is not kept
+    when = (place.commit, place.time_ms)
     if isinstance(outcome, Refusal):
-        return Answer(outcome.code, outcome.detail, kind, b"", (), place.commit, place.time_ms)
-    return Answer("", "", kind, outcome.serial, outcome.serials, place.commit, place.time_ms)
+        return Answer(outcome.code, outcome.detail, kind, b"", (), *when)
+    return Answer("", _left_out(outcome), kind, outcome.serial, outcome.serials[:ANSWER_SERIALS_MAX], *when)
+
+
+def _left_out(done: Done) -> str:
+    """An answer that does not list all says so; what was removed is removed, listed or not."""
+    if len(done.serials) <= ANSWER_SERIALS_MAX:
+        return ""
+    return f"{len(done.serials)} certificates were removed; the first {ANSWER_SERIALS_MAX} are listed"
 
 
 def _uncounted(place: Place, record: ParsedRecord, refusal: Refusal) -> Effect:

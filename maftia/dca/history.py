@@ -27,10 +27,12 @@ class HistoryEntry(Wire):
 class History:
     """The outcomes of counting records, in the state."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("_oldest", "_state")
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._oldest = b""
+        """the rid that leaves first (empty: look): most commits need not look"""
 
     def find(self, client: bytes, rid: bytes) -> HistoryEntry | None:
         """The entry of a client id and rid."""
@@ -44,13 +46,18 @@ class History:
         """Enter an outcome."""
         self._state.put(_ENTRIES + client + rid, encode(entry))
         self._state.put(_BY_TIME + rid_time_ms(rid).to_bytes(8, "big") + client + rid, b"")
+        self._oldest = min(self._oldest, rid)
 
     def forget_old(self, time_ms: int) -> None:
         """Drop the entries whose rids are too old for ever at this agreed time."""
+        if self._oldest and not is_stale_for_ever(self._oldest, time_ms):
+            return
         old = []
+        self._oldest = b""
         for key, _ in self._state.scan(_BY_TIME):
             client_and_rid = key[len(_BY_TIME) + 8 :]
             if not is_stale_for_ever(client_and_rid[-16:], time_ms):
+                self._oldest = client_and_rid[-16:]
                 break
             old.append((key, client_and_rid))
         for key, client_and_rid in old:

@@ -31,6 +31,7 @@ _ENTRIES = b"certificate/"
 _DUE = b"certificate-due/"
 _BANNED = b"banned/"
 _TIME_BYTES = 8
+NEVER_MS = 2**63
 
 
 class CertificateEntry(Wire):
@@ -61,10 +62,12 @@ class CertificateEntry(Wire):
 class Registry:
     """The certificates of the state."""
 
-    __slots__ = ("_by_identifier", "_by_key", "_state")
+    __slots__ = ("_by_identifier", "_by_key", "_due_from_ms", "_state")
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._due_from_ms = 0
+        """nothing is due before this: most commits need not look"""
         self._by_key = Index(state, b"key")
         self._by_identifier = Index(state, b"identifier")
 
@@ -75,7 +78,7 @@ class Registry:
         self._put(entry)
         for index, subject in self._subjects(entry):
             index.add(subject, entry.client, entry.serial)
-        self._state.put(_due_key(_end_ms(entry), entry.serial), b"")
+        self._put_due(_end_ms(entry), entry.serial)
         self._state.put(UNSIGNED + entry.serial, b"")
 
     def find(self, serial: bytes) -> CertificateEntry | None:
@@ -112,6 +115,8 @@ class Registry:
 
     def expire(self, time_ms: int) -> None:
         """Retire what ended before this agreed time; forget what nobody can ask for any more."""
+        if time_ms < self._due_from_ms:
+            return
         for due_key in self._due(time_ms):
             self._state.delete(due_key)
             entry = self._require(due_key[-SERIAL_SIZE_BYTES:])
@@ -119,7 +124,7 @@ class Registry:
                 self.retire(entry, EXPIRED, "", time_ms)
             forget_ms = rid_time_ms(entry.rid) + RID_WINDOW_MS + 1
             if forget_ms > time_ms:
-                self._state.put(_due_key(forget_ms, entry.serial), b"")
+                self._put_due(forget_ms, entry.serial)
             else:
                 self._forget(entry.serial)
 
@@ -149,10 +154,17 @@ class Registry:
             if holder != client:
                 yield from map(self._require, index.serials(subject, holder))
 
+    def _put_due(self, time_ms: int, serial: bytes) -> None:
+        self._state.put(_DUE + time_ms.to_bytes(_TIME_BYTES, "big") + serial, b"")
+        self._due_from_ms = min(self._due_from_ms, time_ms)
+
     def _due(self, time_ms: int) -> list[bytes]:
-        due = []
+        due: list[bytes] = []
+        self._due_from_ms = NEVER_MS
         for key, _ in self._state.scan(_DUE):
-            if int.from_bytes(key[len(_DUE) :][:_TIME_BYTES], "big") > time_ms:
+            due_ms = int.from_bytes(key[len(_DUE) :][:_TIME_BYTES], "big")
+            if due_ms > time_ms:
+                self._due_from_ms = due_ms
                 break
             due.append(key)
         return due
@@ -165,10 +177,6 @@ class Registry:
 def _end_ms(entry: CertificateEntry) -> int:
     """The first moment at which a certificate is no longer valid: notAfter is inclusive."""
     return (entry.not_after_s + 1) * 1000
-
-
-def _due_key(time_ms: int, serial: bytes) -> bytes:
-    return _DUE + time_ms.to_bytes(_TIME_BYTES, "big") + serial
 
 
 def _identifier_digest(identifier: str) -> bytes:

@@ -95,11 +95,12 @@ class Answer(Wire):
     code: str
     """empty: done; else a `core.errors.Code`"""
     detail: str
+    """for people: of a refusal, why; of what was done, what the answer does not list"""
     kind: str
     serial: bytes
     """of the new certificate (issue, update)"""
     serials: tuple[bytes, ...]
-    """removed (update, revoke) or found (retrieve), ascending"""
+    """removed (update, revoke: the first ANSWER_SERIALS_MAX) or found (retrieve), ascending"""
     commit: int
     """index of the commit that held the record"""
     time_ms: int
