@@ -69,6 +69,8 @@ class Issued:
     """serials that the update removed"""
     rid: bytes
     elapsed_ms: int
+    note: str = ""
+    """for people: how many were removed, where not all are listed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Revoked:
     serials: tuple[bytes, ...]
     rid: bytes
     elapsed_ms: int
+    note: str = ""
+    """for people: how many were removed, where not all are listed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +251,7 @@ class Client:
         proofs, is_repeated = self._proofs(signed, rights), rid is not None
         wish = Wish(signed, self._composer, proofs=proofs, contact=contact, is_repeated=is_repeated)
         believed = await self._perform(wish, timeout_s)
-        return Revoked(believed.answer.serials, signed.subject.rid, _elapsed_ms(began))
+        return Revoked(believed.answer.serials, signed.subject.rid, _elapsed_ms(began), believed.note)
 
     async def retrieve(
         self,
@@ -257,7 +261,11 @@ class Client:
         contact: Contact = "quorum",
         timeout_s: float = TIMEOUT_S,
     ) -> tuple[Certificate, ...]:
-        """All valid certificates of a key (SubjectPublicKeyInfo), names, or both; may be none."""
+        """All valid certificates of a key (SubjectPublicKeyInfo), names, or both; may be none.
+
+        Where they are more than one answer holds, or than policy allows, it is refused
+        (`policyViolation`): what is returned is never a part.
+        """
         signed = self._composer.retrieve(self.new_rid(), key=key, names=names)
         believed = await self._perform(Wish(signed, self._composer, contact=contact), timeout_s)
         return tuple(Certificate(der, certificate_facts(der)) for der in believed.certificates)
@@ -360,7 +368,7 @@ class Client:
 
     def _issued(self, believed: Believed, wish: Wish, began: float) -> Issued:
         certificate = Certificate(believed.certificates[0], certificate_facts(believed.certificates[0]))
-        return Issued(certificate, believed.answer.serials, wish.signed.subject.rid, _elapsed_ms(began))
+        return Issued(certificate, believed.answer.serials, wish.signed.subject.rid, _elapsed_ms(began), believed.note)
 
     def _answer_status(self, server: PartyId, reply: StatusReply | None) -> None:
         waiting, self._awaited[server] = self._awaited[server], []

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from maftia.core.codec import decode
 from maftia.core.errors import Code, FormatError, Refusal
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import ATTESTATION_AGREEMENT_MS, RECORD_SIZE_BYTES_MAX
+from maftia.core.limits import ANSWER_SIZE_BYTES_MAX, ATTESTATION_AGREEMENT_MS
 from maftia.core.quorum import Quorums
 from maftia.core.signing import Authenticator
 from maftia.core.x509 import certificate_facts, is_signed_by
@@ -56,6 +56,11 @@ class Believed:
     answer: Answer
     certificates: tuple[bytes, ...]
     """DER: the new one, or those found"""
+
+    @property
+    def note(self) -> str:
+        """What the cluster has people read of it; mostly empty."""
+        return printable(self.answer.detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +169,7 @@ class ReplyCollector:
         if server in self._answers or Subject(outcome.client, outcome.rid, outcome.digest) != self._subject:
             return
         try:
-            answer: Answer = decode(outcome.answer, Answer, RECORD_SIZE_BYTES_MAX)
+            answer: Answer = decode(outcome.answer, Answer, ANSWER_SIZE_BYTES_MAX)
         except FormatError:
             return
         if answer.code:
@@ -182,7 +187,7 @@ class ReplyCollector:
         for answer in set(self._answers.values()):
             servers = {server for server, given in self._answers.items() if given == answer}
             if self._suffices(servers) and answer in self._certificates:
-                return Believed(decode(answer, Answer, RECORD_SIZE_BYTES_MAX), self._certificates[answer])
+                return Believed(decode(answer, Answer, ANSWER_SIZE_BYTES_MAX), self._certificates[answer])
         return None
 
     def _suffices(self, servers: set[PartyId]) -> bool:

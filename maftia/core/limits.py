@@ -168,6 +168,14 @@ TOKENS_PER_RECORD_MAX = 4
 """tokens offered with a request: each costs a signature check"""
 RETRIEVE_EXAMINED_MAX = 4096
 """certificates of a key or name that one retrieve looks through, on every server"""
+ANSWER_SERIALS_MAX = 1024
+"""that one answer lists; removed are all that match, and the answer says how many"""
+ANSWER_SIZE_BYTES_MAX = 32 * 1024
+"""an answer with all of these, 18 bytes each, and its detail"""
+CERTIFICATE_ENVELOPE_BYTES_MAX = SIGNATURE_SIZE_BYTES_MAX + 64
+"""what a certificate, and its place in an outcome, add to the bytes that are signed"""
+OUTCOME_CERTIFICATES_BYTES_MAX = 2 * 1024 * 1024
+"""that one answer brings: a thousand of common size, and half of a frame"""
 
 # For the client.
 ATTESTATION_AGREEMENT_MS = 2 * 60 * 1000

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maftia.client.reply_collector import AttestationCollector, Believed, Refusals, Refuted, ReplyCollector, printable
 from maftia.core.errors import Code
-from maftia.core.limits import ATTESTATION_AGREEMENT_MS
+from maftia.core.limits import ANSWER_SERIALS_MAX, ATTESTATION_AGREEMENT_MS
 from maftia.core.quorum import Quorums
 from maftia.dca.compose import SignedRequest
 from maftia.dca.evidence import Claim, attest
@@ -147,6 +148,18 @@ def test_a_revocation_is_believed_on_t_plus_1_equal_answers() -> None:
     assert replies.result() is None
     replies.add_outcome(server(1), outcome(signed.subject, answer(REVOKE, serials=(SERIAL,))))
     assert replies.result() == Believed(answer(REVOKE, serials=(SERIAL,)), ())
+
+
+def test_a_revocation_of_more_than_an_answer_lists_is_believed_and_says_so() -> None:
+    signed = COMPOSER.revoke(rid(), key=key().spki)
+    replies = collector(signed)
+    serials = tuple(i.to_bytes(16, "big") for i in range(ANSWER_SERIALS_MAX))
+    said = msgspec.structs.replace(answer(REVOKE, serials=serials), detail="3000 were removed\n")
+    for i in range(2):
+        replies.add_outcome(server(i), outcome(signed.subject, said))
+    believed = replies.result()
+    assert isinstance(believed, Believed)
+    assert (believed.answer, believed.note) == (said, "3000 were removed?")
 
 
 def test_a_retrieve_is_believed_on_2t_plus_1_equal_answers() -> None:

@@ -7,7 +7,7 @@ import pytest
 from maftia.core.cluster_file import KEY_MAJOR, NAME_MAJOR
 from maftia.core.errors import Code
 from maftia.core.hashing import H
-from maftia.core.limits import RETRIEVE_EXAMINED_MAX
+from maftia.core.limits import CERTIFICATE_ENVELOPE_BYTES_MAX, RETRIEVE_EXAMINED_MAX
 from maftia.core.signing import SigningKey
 from maftia.dca import effects
 from maftia.dca.credentials import Credentials
@@ -511,6 +511,18 @@ def test_retrieve_lists_no_more_than_the_policy_says():
     assert len(valid(world, key=K1)) == 2
     world.issue(ALICE, K1, A)
     assert world.retrieve(BOB, key=K1).code == Code.POLICY_VIOLATION
+
+
+def test_retrieve_lists_no_more_than_an_answer_can_bring(monkeypatch):
+    world = World(policy=policy_with(retrieve_max="1000"))
+    serials = {world.issue(ALICE, K1, A).serial for _ in range(2)}
+    fits = sum(len(world.service.tbs(serial)) + CERTIFICATE_ENVELOPE_BYTES_MAX for serial in serials)
+    monkeypatch.setattr(effects, "OUTCOME_CERTIFICATES_BYTES_MAX", fits)
+    assert valid(world, key=K1) == serials
+    monkeypatch.setattr(effects, "OUTCOME_CERTIFICATES_BYTES_MAX", fits - 1)
+    answer = world.retrieve(BOB, key=K1)
+    assert (answer.code, answer.serials) == (Code.POLICY_VIOLATION, ())
+    assert answer.detail.startswith("more certificates match")
 
 
 def test_retrieve_looks_through_a_bounded_number(monkeypatch):

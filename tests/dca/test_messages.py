@@ -7,7 +7,20 @@ import pytest
 
 from maftia.core.codec import Wire, decode, encode
 from maftia.core.errors import FormatError
-from maftia.core.limits import GATHERER_LENGTH_MAX, RECORD_SIZE_BYTES_MAX, SERVERS_MAX, SIGNATURE_SIZE_BYTES_MAX
+from maftia.core.limits import (
+    ANSWER_SERIALS_MAX,
+    ANSWER_SIZE_BYTES_MAX,
+    CERTIFICATE_ENVELOPE_BYTES_MAX,
+    FRAME_SIZE_BYTES_MAX,
+    GATHERER_LENGTH_MAX,
+    OUTCOME_CERTIFICATES_BYTES_MAX,
+    RECORD_SIZE_BYTES_MAX,
+    SERVERS_MAX,
+    SIGNATURE_SIZE_BYTES_MAX,
+    TIME_MS_MAX,
+)
+from maftia.core.policy import DEFAULT_POLICY_TOML, parse_policy
+from maftia.core.x509 import assemble
 from maftia.dca.messages import (
     Attested,
     ClientMessage,
@@ -19,7 +32,7 @@ from maftia.dca.messages import (
     Watch,
     Welcome,
 )
-from maftia.dca.requests import Attestation
+from maftia.dca.requests import UPDATE, Answer, Attestation
 
 ID, RID = bytes(32), bytes(16)
 ATTESTATION = Attestation(0, "g" * GATHERER_LENGTH_MAX, ID, 0, bytes(64))
@@ -32,6 +45,15 @@ LARGEST: dict[type[Wire], Wire] = {
     Outcome: Outcome(ID, RID, ID, b"", ()),
     StatusReply: StatusReply(0, "s" * 64, "v" * 64, 0, 0, ID, 0, (0,) * SERVERS_MAX),
 }
+ANSWER = Answer(
+    "",
+    "999999999 certificates were removed; the first 1024 are listed",
+    UPDATE,
+    RID,
+    (RID,) * ANSWER_SERIALS_MAX,
+    2**63 - 1,
+    TIME_MS_MAX,
+)
 FREE = {(Refused, "detail"), (Outcome, "answer"), (Outcome, "certificates")}
 """bounded by the frame; a client keeps the first answer of each server and shortens details"""
 
@@ -68,6 +90,27 @@ def test_the_largest_is_taken(message: Wire) -> None:
 def test_one_byte_more_is_refused(kind: type[Wire], name: str, value: object) -> None:
     with pytest.raises(FormatError):
         decode(encode(msgspec.structs.replace(LARGEST[kind], **{name: value})), ClientMessage | ServerMessage, 10**6)
+
+
+def test_the_longest_answer_fits_what_clients_decode() -> None:
+    assert len(encode(ANSWER)) <= ANSWER_SIZE_BYTES_MAX
+
+
+@pytest.mark.parametrize("count", [1, 80, 1000])
+def test_the_largest_outcome_fits_a_frame(count: int) -> None:
+    """Certificates of any number that retrieve lets through, under the largest key of an authority."""
+    tbs = b"\x30" * (OUTCOME_CERTIFICATES_BYTES_MAX // count - CERTIFICATE_ENVELOPE_BYTES_MAX)
+    certificates = (assemble(tbs, bytes(SIGNATURE_SIZE_BYTES_MAX)),) * count
+    frame = encode(Outcome(ID, RID, ID, bytes(ANSWER_SIZE_BYTES_MAX), certificates))
+    assert len(frame) <= OUTCOME_CERTIFICATES_BYTES_MAX + ANSWER_SIZE_BYTES_MAX + 200
+    assert len(frame) <= FRAME_SIZE_BYTES_MAX
+
+
+def test_no_policy_lists_more_than_an_answer_may() -> None:
+    most = f"retrieve_max = {ANSWER_SERIALS_MAX}"
+    assert "retrieve_max = 100\n" in DEFAULT_POLICY_TOML
+    with pytest.raises(FormatError, match="retrieve_max"):
+        parse_policy(DEFAULT_POLICY_TOML.replace("retrieve_max = 100", most))
 
 
 @pytest.mark.parametrize("field", ["gatherer", "saw", "signature"])
