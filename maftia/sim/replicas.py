@@ -3,8 +3,9 @@
 Everything between the wire and the disk is the code that runs in production; its keys
 are real too, what four servers in one process would all verify is verified once
 (`memory`).  A server's disk is the journal of its seat and a store.  As the driver
-does, the network makes both durable before anything of a step leaves, and a crash
-between them loses what the store had not been told to keep.
+does, the network makes the journal durable and hands the state to the system before
+anything of a step leaves; a crash in between, or of the whole machine, loses of the
+state what it would really lose.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from maftia.replica.checkpoints import verify_certificate
 from maftia.replica.handler import HandlerConfig, ReplicaHandler
 from maftia.replica.purposes import signing_purposes
 from maftia.replica.sessions import Reply
+from maftia.sim.checkers import ViolationError
 from maftia.sim.keys import SimKeys
 from maftia.sim.memory import Memory, RememberingAuthenticator, RememberingCoin, RememberingRsa
 from maftia.sim.network import Machine, Network, Weather
@@ -34,17 +36,23 @@ from maftia.threshold.coin import Coin
 
 CHECKPOINT_INTERVAL_COMMITS = 8
 """often, so that the certified horizon moves within a short run"""
+SYNCS_UNSETTLED_MAX = 200
+"""how many turns of a server's state a crash of its machine may lose"""
 VERSION = "simulated"
 _SHARE_TAG = b"sign-share"
 _TAG_WITHIN_BYTES = 16
 
 
 class DurableStore:
-    """A `KeyValue` of which a crash undoes what was written after the last `sync`."""
+    """A `KeyValue` as on disk: a crash of the process loses what was written after the last `sync`,
+    a crash of the machine all that the system had not written out yet."""
 
     def __init__(self) -> None:
         self._memory = MemoryKeyValue()
-        self._undo: dict[bytes, bytes | None] = {}
+        self._unsynced: dict[bytes, bytes | None] = {}
+        """old values, to undo with"""
+        self._unsettled: dict[bytes, bytes | None] = {}
+        self._syncs = 0
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
@@ -57,17 +65,25 @@ class DurableStore:
     def write(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Apply all changes; None deletes."""
         for key in changes:
-            self._undo.setdefault(key, self._memory.get(key))
+            self._unsynced.setdefault(key, self._memory.get(key))
         self._memory.write(changes)
 
     def sync(self) -> None:
-        """From here on no crash undoes what was written."""
-        self._undo.clear()
+        """Hand to the system what was written; now and then the system writes out all that it has."""
+        for key, old in self._unsynced.items():
+            self._unsettled.setdefault(key, old)
+        self._unsynced.clear()
+        self._syncs += 1
+        if self._syncs % SYNCS_UNSETTLED_MAX == 0:
+            self._unsettled.clear()
 
-    def crash(self) -> None:
-        """Lose what was not synced."""
-        self._memory.write(self._undo)
-        self._undo.clear()
+    def crash(self, *, of_machine: bool) -> None:
+        """Lose what a crash of this kind loses."""
+        self._memory.write(self._unsynced)
+        self._unsynced.clear()
+        if of_machine:
+            self._memory.write(self._unsettled)
+            self._unsettled.clear()
 
 
 class ReplicaMachine(Machine[bytes, Reply], Protocol):
@@ -237,6 +253,8 @@ class ReplicaNetwork(Network[bytes, Reply]):
         super().__init__(seed, makers, weather, skews_ms, encode_message=bytes)
         self.cluster = cluster
         self.stores = stores
+        self._applied: dict[PartyId, int] = {}
+        """highest commit of a step that was executed"""
         self.kill_at_signing: set[PartyId] = set()
         """crash as soon as a certificate is entered and not signed"""
         self.on_replies: Callable[[PartyId, list[Reply]], None] = lambda _, __: None
@@ -247,10 +265,17 @@ class ReplicaNetwork(Network[bytes, Reply]):
         self._note(what, *who, data=data)
 
     def crash(self, party: PartyId) -> None:
-        """As any, and the store loses what was not synced."""
+        """As any, and the store loses what such a crash loses: every second one is of the whole machine."""
         super().crash(party)
-        self.stores[party].crash()
+        self.stores[party].crash(of_machine=self.random.random() < 0.5)
         self.on_crash(party)
+
+    def restart(self, party: PartyId) -> None:
+        """As any; and what the server had applied before it crashed, its journal leads to again."""
+        super().restart(party)
+        machine = self.machine(party)
+        if isinstance(machine, Replica) and machine.service.commit_index < self._applied.get(party, 0):
+            raise ViolationError(f"recovery: {party} comes back before commit {self._applied[party]}, which it applied")
 
     def _execute(self, party: PartyId, step: Step[bytes, Reply]) -> None:
         life = self.seats[party].life
@@ -261,6 +286,7 @@ class ReplicaNetwork(Network[bytes, Reply]):
         self.on_replies(party, step.outputs)
         machine = self.machine(party)
         if isinstance(machine, Replica):
+            self._applied[party] = max(self._applied.get(party, 0), machine.service.commit_index)
             self._check_leaving(party, step)
             if party in self.kill_at_signing and machine.handler.is_busy:
                 self.kill_at_signing.discard(party)

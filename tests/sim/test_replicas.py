@@ -11,7 +11,7 @@ import pytest
 from maftia.core.cluster_file import MODES
 from maftia.sim.keys import deal_keys
 from maftia.sim.replica_run import ADVERSARIAL, ADVERSARIES, NETWORKS, ReplicaRun, plan_replicas, run_replicas
-from maftia.sim.replicas import DurableStore
+from maftia.sim.replicas import SYNCS_UNSETTLED_MAX, DurableStore
 
 SHORT = 10
 
@@ -91,13 +91,19 @@ def test_a_network_of_the_machine_room_has_no_partitions():
     assert any(plan_replicas(seed, network=ADVERSARIAL).partitions for seed in range(30))
 
 
-def test_a_crash_undoes_what_was_not_synced():
+def test_a_crash_undoes_what_was_not_synced_and_one_of_the_machine_more():
     store = DurableStore()
     store.write({b"a": b"1", b"b": b"2"})
     store.sync()
     store.write({b"a": None, b"b": b"3", b"c": b"4"})
     store.write({b"b": b"5"})
-    store.crash()
+    store.crash(of_machine=False)
+    assert dict(store.scan(b"")) == {b"a": b"1", b"b": b"2"}
+    for _ in range(SYNCS_UNSETTLED_MAX):
+        store.sync()
+    store.write({b"a": b"6"})
+    store.sync()
+    store.crash(of_machine=True)
     assert dict(store.scan(b"")) == {b"a": b"1", b"b": b"2"}
 
 
