@@ -70,6 +70,9 @@ def run(arguments: list[str] | None = None) -> NoReturn:
         code = maftia.main(given, prog_name="maftia", standalone_mode=False)
     except CommandError as error:
         sys.exit(report_error(error, as_json))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(EXIT_USAGE)
     except click.UsageError as error:
         if error.ctx is not None and not as_json:
             click.echo(error.ctx.get_usage(), err=True)
