@@ -283,3 +283,11 @@ def test_wrong_use_is_one_object_that_names_what_is_wrong(user: User, case: str)
 def test_wrong_use_is_a_sentence_for_people(user: User) -> None:
     for arguments, named in (WRONG["nothing to find"], WRONG["an untyped name"]):
         assert named in user.maftia(*arguments, as_json=False).sentence(2)
+
+
+@pytest.mark.parametrize("group", [[], ["server"], ["local"]])
+def test_a_command_that_is_missing_is_answered_with_help(user: User, group: list[str]) -> None:
+    ended = user.run("maftia", *group)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.count("Usage:") == 1
+    assert "Commands:" in ended.err
