@@ -38,6 +38,7 @@ def read_checkpoint(note, cluster):
     """Size, root and the ids of the servers that signed, of the bytes of a checkpoint."""
     text, _, signatures = note.decode("utf-8").rpartition("\n\n")
     text += "\n"
+    require(signatures.endswith("\n"), "the last line of the checkpoint is cut off")
     origin, size, root, *_extensions = text.splitlines()
     expected = f"maftia/checkpoint/v1/{cluster['cluster']}/{cluster['epoch']}"
     require(origin == expected, f"checkpoint of {origin}, not of {expected}")
