@@ -28,7 +28,7 @@ PEER_INBOX_BYTES_MAX = 8 * 1024 * 1024
 PEER_FRAME_TIMEOUT_S = 60.0
 """a peer's largest frame takes this long at 70 kB/s; a slower link resumes by what was received"""
 TURN_BYTES_MAX = 8 * 1024 * 1024
-"""of messages, replies and records that one turn gathers before they go: two answers to fetches, and one turn of most"""
+"""of messages, replies and records that a turn gathers before they go: two answers to fetches; most turns have less"""
 WATCHES_PER_SESSION_MAX = 256
 """outstanding requests of one connection; each costs half a kB, for its ids have fixed sizes"""
 
@@ -160,6 +160,9 @@ RECENT_OUTCOMES_MAX = 1024
 # For threshold keys.
 SUBSET_SEARCH_SERVERS_MAX = 10
 """imported keys: at most 210 subsets of t+1 are tried, some 0.1 s"""
+FAULT_LOG_INTERVAL_S = 60.0
+"""a party's faults of one kind make a line at once, and then one in this time with their number"""
+
 
 # For evidence and answers, in dca.
 PROOFS_PER_RECORD_MAX = 4

@@ -27,12 +27,13 @@ import trio
 
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import CLIENTS_OUTBOX_BYTES_MAX, TURN_BYTES_MAX
-from maftia.core.step import Fault, Now, Send, Step
+from maftia.core.step import Now, Send, Step
 from maftia.net.channel import Channel
 from maftia.net.framing import encode_frame
 from maftia.net.inbox import Bell, Inbox
 from maftia.net.outbox import Tally
 from maftia.replica.connections import Connect, Handler, Input, Log, Peer, Session
+from maftia.replica.fault_log import FaultLog
 from maftia.replica.jobs import JobRunner
 
 TURN_LOCAL_MAX = 256
@@ -102,6 +103,7 @@ class Driver:
         self._journal = journal
         self._store = store
         self._log = log
+        self._faults = FaultLog(log)
         self._utc_ms = utc_ms
         self._random_bytes = random_bytes
         self._bell = Bell()
@@ -141,6 +143,7 @@ class Driver:
                     await self._bell.wait(trio.current_time() + FLUSH_PAUSE_S)
                     await self._turn()
             nursery.cancel_scope.cancel()
+        self._faults.close()
 
     def stop(self) -> None:
         """End cleanly: no request is taken any more, what waits to be sent is sent, then `run` returns."""
@@ -186,6 +189,7 @@ class Driver:
         if self._is_due():
             step.extend(self._handler.on_timer(self._now()))
         await self._execute(step)
+        self._faults.flush(trio.current_time())
         await trio.lowlevel.checkpoint()
 
     def _take(self) -> list[Input]:
@@ -207,14 +211,15 @@ class Driver:
     def _deadline(self) -> float:
         """When the timer is due, on trio's clock; a hair later, so that rounding never wakes us too early."""
         wake_at = self._handler.wake_at
-        return math.inf if wake_at is None else wake_at / 1000 + 0.00001
+        due = math.inf if wake_at is None else wake_at / 1000 + 0.00001
+        return min(due, self._faults.wake_at or math.inf)
 
     def _now(self) -> Now:
         return Now(int(trio.current_time() * 1000), self._utc_ms())
 
     async def _execute(self, step: Step[bytes, Any]) -> None:
         for fault in step.faults:
-            self._report(fault)
+            self._faults.report(fault, trio.current_time())
         for note in step.notes:
             self._log.info(note.event, **note.fields)
         if step.records:
@@ -250,9 +255,6 @@ class Driver:
         session.reply(reply.frame, reply.close)
         if self._waiting_for_clients.size_bytes > CLIENTS_OUTBOX_BYTES_MAX:
             max(self._sessions.values(), key=lambda one: one.outbox.size_bytes).cut()
-
-    def _report(self, fault: Fault) -> None:
-        self._log.warning("fault", party=fault.party, kind=fault.kind, evidence=fault.evidence[:64].hex())
 
     def _job_done(self, reference: Hashable, result: object) -> None:
         self._local.note(partial(self._handler.job_done, reference, result))

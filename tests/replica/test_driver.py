@@ -478,6 +478,40 @@ async def test_faults_are_logged_with_who_and_how(
     assert faults == [{"level": "warning", "event": "fault", "party": 2, "kind": "malformed", "evidence": "fffe"}]
 
 
+async def test_a_flood_of_faults_makes_a_line_and_then_one_a_minute_with_their_number(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
+    world.handler.on["peer_frame"] = lambda sender, frame: Step(faults=[Fault(sender, "malformed", frame)])
+    bad, other = world.peer(nursery, 2), world.peer(nursery, 3)
+    for _ in range(150):
+        await bad.send_encoded(encode_frame(b"x") * 10)
+        await trio.sleep(0.7)
+    await other.send(b"y")
+    await trio.sleep(600)
+    lines = [entry for entry in world.logged if "fault" in entry["event"]]
+    assert [(line["event"], line["party"], line.get("count")) for line in lines] == [
+        ("fault", 2, None),
+        ("more faults", 2, 859),
+        ("fault", 3, None),
+        ("more faults", 2, 640),
+    ]
+    await bad.send(b"x")
+    await wait_all_tasks_blocked()
+    assert world.logged[-1]["event"] == "fault", "after a quiet interval it is news again"
+
+
+async def test_what_is_counted_is_told_when_the_server_stops(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
+    world.handler.on["peer_frame"] = lambda sender, frame: Step(faults=[Fault(sender, "malformed", frame)])
+    await world.peer(nursery, 2).send(b"x", b"y", b"z")
+    await wait_all_tasks_blocked()
+    world.driver.stop()
+    await trio.sleep(5)
+    lines = [(entry["event"], entry.get("count")) for entry in world.logged if "fault" in entry["event"]]
+    assert lines == [("fault", None), ("more faults", 2)]
+
+
 async def test_notes_are_logged(autojump_clock: MockClock, world: World, nursery: trio.Nursery) -> None:
     world.handler.on["peer_frame"] = lambda sender, frame: Step(
         notes=[Note("request settled", {"rid": "r", "round": 7})]
