@@ -233,10 +233,11 @@ def test_all_that_match_are_removed_and_the_answer_lists_what_fits_and_counts_th
     monkeypatch.setattr(fold, "ANSWER_SERIALS_MAX", 2)
     world = World()
     serials = sorted(world.issue(ALICE, KEY, "dns:a.example").serial for _ in range(5))
-    if kind == "revoke":
-        answer = world.revoke(ALICE, key=KEY)
-    else:
-        answer = world.update(ALICE, KEY, "dns:b.example")
+    remove = {
+        "revoke": lambda: world.revoke(ALICE, key=KEY),
+        "update": lambda: world.update(ALICE, KEY, "dns:b.example"),
+    }
+    answer = remove[kind]()
     assert (answer.code, answer.serials) == ("", tuple(serials[:2]))
     assert answer.detail == "5 certificates were removed; the first 2 are listed"
     left = world.retrieve(BOB, key=KEY).serials
