@@ -139,7 +139,9 @@ class Intake:
         for gone in evicted:
             self._evict(gone, now_ms)
         if block.ref in self.pending:
-            self._fetch_from(sender, block.ref, now_ms)
+            # whoever sent a child holds this block's past as well, should its sender withhold it
+            for holder in (sender, *self.pending.holders_of_children(block.ref)):
+                self._fetch_from(holder, block.ref, now_ms)
 
     def _fetch_from(self, holder: PartyId, ref: BlockRef, now_ms: int) -> None:
         for absent in self.pending.note_holder(ref, holder):

@@ -72,6 +72,11 @@ class Pending:
                 absent.update((parent, None) for parent in waiting.missing if parent not in self._blocks)
         return sorted(absent)
 
+    def holders_of_children(self, ref: BlockRef) -> list[PartyId]:
+        """Who holds a pending child of this block, so (if honest) the block and its whole past."""
+        children = (self._blocks[child] for child in self._children.get(ref, ()))
+        return sorted({holder for child in children for holder in child.holders})
+
     def settle(self, parent: BlockRef) -> list[Block]:
         """A parent was accepted or excused: returns the blocks that now miss none."""
         ready = []
