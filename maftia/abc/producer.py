@@ -195,7 +195,7 @@ class Producer:
         self._adopted_below = below
         for ref in [ref for ref in self._orphans if ref.round < below]:
             records = self._orphans[ref].body.records
-            if not self.pool.can_adopt(len(records)):
+            if not self.pool.can_adopt(records):
                 continue  # it stays an orphan, and its turn comes when T grows
             del self._orphans[ref]
             for record in records:

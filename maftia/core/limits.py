@@ -38,7 +38,9 @@ RECORD_SIZE_BYTES_MAX = 32 * 1024
 BLOCK_RECORDS_MAX = 512
 BLOCK_PAYLOAD_BYTES_MAX = 1024 * 1024
 PENDING_RECORDS_MAX = 8192
-"""records waiting for the order at one server; beyond it new ones are `overloaded`"""
+"""records waiting for the order at one server, of its own clients, and as many adopted; sixteen full blocks each"""
+PENDING_RECORDS_BYTES_MAX = 32 * 1024 * 1024
+"""the same in bytes, for each of the two: records of common size (1 to 3 kB) reach the number first"""
 ROUND_MAX = 2**63 - 1
 REFERENCE_WINDOW_ROUNDS = 16
 """W (protocols.md 3)"""
@@ -145,7 +147,8 @@ SIGNING_HOLD_BACK_MS = 300
 SIGNING_NEED_PAUSE_MS_MAX = 60_000
 """the pause between two requests for a missing signature doubles up to this"""
 SIGNING_EARLY_PER_PEER_MAX = 2048
-"""signing messages for what is not applied here yet: some commits' worth, about 2 MB a peer"""
+"""signing messages for what is not applied here yet: some commits' worth; 1 MB a peer as honest ones fill it (a share
+of 256 bytes, no proof), 7 MB with the longest shares and proofs"""
 SHARE_SIZE_BYTES_MAX = 1024
 """a share or signature under an 8192-bit modulus"""
 PROOF_SIZE_BYTES_MAX = 2048
@@ -157,12 +160,12 @@ CHECKPOINT_VOTES_PER_PEER_MAX = 8
 RECENT_OUTCOMES_MAX = 1024
 """answers kept for a watch that comes after the effect; retrieves have no other memory"""
 
-# For threshold keys.
-SUBSET_SEARCH_SERVERS_MAX = 10
-"""imported keys: at most 210 subsets of t+1 are tried, some 0.1 s"""
 FAULT_LOG_INTERVAL_S = 60.0
 """a party's faults of one kind make a line at once, and then one in this time with their number"""
 
+# For threshold keys.
+SUBSET_SEARCH_SERVERS_MAX = 10
+"""imported keys: at most 210 subsets of t+1 are tried, some 0.1 s"""
 
 # For evidence and answers, in dca.
 PROOFS_PER_RECORD_MAX = 4

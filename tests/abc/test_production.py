@@ -262,7 +262,7 @@ def test_overload_is_told_apart() -> None:
     assert not lone.machine.can_accept()
     with pytest.raises(OverloadedError):
         lone.submit(b"one more")
-    assert pool.can_adopt(1), "others' records have their own bound"
+    assert pool.can_adopt((b"x",)), "others' records have their own bound"
     for bad in (b"", bytes(RECORD_SIZE_BYTES_MAX + 1)):
         with pytest.raises(ValueError):
             lone.submit(bad)
