@@ -6,6 +6,7 @@ tlog-checkpoint, signed-note, tlog-proof (bytes on disk and on paper).
     entries      what a leaf says: commit headers, records with their outcome
     merkle       hashes, and the frontier: all of a tree that appending needs
     tiles        where hashes and entries lie in files: names and sizes, nothing else
+    book         one server's log: files, and what is newer than they are
     edge         the right edge of the tree as tiles: entries in, files out
     reader       hashes and entries back out of files
     proofs       inclusion and consistency: made of tiles, verified by anyone
