@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 
@@ -92,6 +92,8 @@ _CURVES = {der.object_id("1.2.840.10045.3.1.7"): _P256, der.object_id("1.3.132.0
 _ED25519_OID = der.object_id("1.3.101.112")
 _X25519_OID = der.object_id("1.3.101.110")
 
+_HASHES = {256: SHA256(), 384: SHA384(), 512: SHA512()}
+
 _X25519_PRIME = 2**255 - 19
 _X25519_SMALL_ORDER = frozenset(
     (
@@ -141,20 +143,23 @@ def ed25519_spki(public: bytes) -> bytes:
     return der.sequence(der.sequence(_ED25519_OID), der.bits(public))
 
 
-def verify_by_key(spki: bytes, message: bytes, signature: bytes) -> bool:
+def verify_by_key(spki: bytes, message: bytes, signature: bytes, hash_bits: int = 0) -> bool:
     """Whether the signature verifies under a key that `parse_spki` accepts.
 
     RSA: RSASSA-PKCS1-v1_5 with SHA-256.  ECDSA: DER signature, SHA-256 for P-256 and
     SHA-384 for P-384.  Ed25519: the one strict rule.  X25519 signs nothing: false.
+    `hash_bits` 256, 384 or 512 is for documents of others that name another SHA-2.
     """
     kind = parse_spki(spki).kind
+    algorithm = _HASHES[hash_bits or (384 if kind == EC_P384 else 256)]
     if kind == ED25519:
         return verify_ed25519(spki[-32:], message, signature)
     key = _loaded(spki)
     if isinstance(key, rsa.RSAPublicKey):
-        return _verify_rsa(key, message, signature)
+        return _verify_rsa(key, algorithm, message, signature)
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return _verify_ecdsa(key, _P256 if kind == EC_P256 else _P384, message, signature)
+        order = (_P256 if kind == EC_P256 else _P384).order
+        return _is_ecdsa_signature(signature, order) and _verify_ecdsa(key, algorithm, message, signature)
     return False
 
 
@@ -231,21 +236,19 @@ def _judge_25519(oid: bytes, content: bytes) -> tuple[str, int, bytes]:
     return kind, 256, der.sequence(der.sequence(oid), der.bits(content))
 
 
-def _verify_rsa(key: rsa.RSAPublicKey, message: bytes, signature: bytes) -> bool:
+def _verify_rsa(key: rsa.RSAPublicKey, algorithm: HashAlgorithm, message: bytes, signature: bytes) -> bool:
     if len(signature) != key.key_size // 8:
         return False
     try:
-        key.verify(signature, message, padding.PKCS1v15(), SHA256())
+        key.verify(signature, message, padding.PKCS1v15(), algorithm)
     except InvalidSignature:
         return False
     return True
 
 
-def _verify_ecdsa(key: ec.EllipticCurvePublicKey, curve: _Curve, message: bytes, signature: bytes) -> bool:
-    if not _is_ecdsa_signature(signature, curve.order):
-        return False
+def _verify_ecdsa(key: ec.EllipticCurvePublicKey, algorithm: HashAlgorithm, message: bytes, signature: bytes) -> bool:
     try:
-        key.verify(signature, message, ec.ECDSA(SHA256() if curve is _P256 else SHA384()))
+        key.verify(signature, message, ec.ECDSA(algorithm))
     except InvalidSignature:
         return False
     return True
