@@ -47,5 +47,8 @@ def _head(tag: str) -> bytes:
 
 
 def _int_bytes(value: int) -> bytes:
-    """Minimal two's complement, so that negative numbers have one encoding too."""
+    """Two's complement in `bit_length // 8 + 1` bytes: one encoding of each number, of either sign.
+
+    It is the shortest but for -128, -32768 and so on, which have a byte more than they need.
+    """
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
