@@ -25,8 +25,8 @@ is believed only once *every* server that the record went to says it.
 Caller must: feed it authenticated messages, each with the server whose channel it
 came by.
 
-Limits and cost: the first answer of each server counts (its last refusal), so memory
-is n answers; one signature check for a certificate.
+Limits and cost: the newest answer and refusal of each server count, so memory is n
+answers; one signature check for a certificate of each.
 """
 
 from __future__ import annotations
@@ -165,8 +165,11 @@ class ReplyCollector:
         self.refusals.add(server, refused.code, refused.detail)
 
     def add_outcome(self, server: PartyId, outcome: Outcome) -> None:
-        """A server's word on what became of the record; the first of each counts."""
-        if server in self._answers or Subject(outcome.client, outcome.rid, outcome.digest) != self._subject:
+        """A server's word on what became of the record; the newest of each counts.
+
+        A retrieve that everybody had forgotten is ordered, and answered, again.
+        """
+        if Subject(outcome.client, outcome.rid, outcome.digest) != self._subject:
             return
         try:
             answer: Answer = decode(outcome.answer, Answer, ANSWER_SIZE_BYTES_MAX)
@@ -177,6 +180,7 @@ class ReplyCollector:
         elif answer.kind == self._request.kind:
             self._answers[server] = outcome.answer
             self._keep_certificates(answer, outcome)
+            self._certificates = {a: c for a, c in self._certificates.items() if a in self._answers.values()}
 
     def result(self, submitted_to: Collection[PartyId] = ()) -> Believed | Refuted | None:
         """What is to be believed, once something is."""

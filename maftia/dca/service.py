@@ -39,14 +39,15 @@ from maftia.core.x509 import assemble, issuer_of
 from maftia.dca.certificate import Certifier, Place
 from maftia.dca.credentials import Credentials
 from maftia.dca.effects import Effects
-from maftia.dca.evidence import CHALLENGE_GATHERER, Claim, Examiner, Nonces, answers_challenge, attest
+from maftia.dca.evidence import CHALLENGE_GATHERER, Claim, Examiner, Nonces, Subject, answers_challenge, attest
 from maftia.dca.fold import Effect, Fold, ParsedRecord, parse_record
 from maftia.dca.form import Case, read_case, read_request, subject_of
 from maftia.dca.history import History, HistoryEntry
 from maftia.dca.judge import BANNED, profile_for
 from maftia.dca.messages import Attested, Confirm, Refused
+from maftia.dca.recent import RecentAnswers
 from maftia.dca.registry import SIGNATURE, UNSIGNED, Registry
-from maftia.dca.requests import ISSUE, UPDATE, Request, request_string
+from maftia.dca.requests import ISSUE, RETRIEVE, UPDATE, Request, request_string
 from maftia.dca.rid import is_stale
 from maftia.dca.state import KeyValue, State
 
@@ -100,6 +101,7 @@ class Service:
         self._state = State(store)
         self._history = History(self._state)
         self._registry = Registry(self._state)
+        self._recent = RecentAnswers(self._state)
         self._nonces = Nonces(config.domain, config.authenticator.me, config.nonce_secret)
         self._progress = self._open()
         self._policy = self._policy_in_force()
@@ -142,6 +144,10 @@ class Service:
         """The digest of the request that counted under a client id and rid, and its encoded answer."""
         return self._history.find(client, rid)
 
+    def recent_answer(self, subject: Subject) -> bytes | None:
+        """The encoded answer to a retrieve, if it is among the last that this server gave."""
+        return self._recent.find(subject)
+
     # --- the fold
 
     def apply_commit(self, commit: Commit) -> list[Effect]:
@@ -160,7 +166,11 @@ class Service:
         self._progress = Progress(commit.index, commit.time_ms)
         self._state.put(_PROGRESS, encode(self._progress))
         self._state.commit()
-        return [effect for effect in outcomes if effect is not None]
+        effects = [effect for effect in outcomes if effect is not None]
+        for effect in effects:
+            if effect.answer.kind == RETRIEVE:
+                self._recent.keep(Subject(effect.client, effect.rid, effect.digest), encode(effect.answer))
+        return effects
 
     @property
     def commit_index(self) -> int:

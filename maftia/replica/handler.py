@@ -407,7 +407,9 @@ class ReplicaHandler:
 
     def _stored_answer(self, subject: Subject) -> bytes | None:
         entry = self._service.stored_answer(subject.client, subject.rid)
-        return entry.answer if entry is not None and entry.digest == subject.digest else None
+        if entry is None:
+            return self._service.recent_answer(subject)
+        return entry.answer if entry.digest == subject.digest else None
 
 
 def _note_of(effect: Effect, commit: Commit) -> Note:

@@ -118,15 +118,26 @@ def test_outcomes_of_other_requests_do_not_count() -> None:
     assert replies.result() is None
 
 
-def test_a_server_that_changes_its_mind_counts_as_it_spoke_first() -> None:
+def test_a_server_that_changes_its_mind_counts_once_with_its_newest_word() -> None:
     signed = issue_request()
     replies = collector(signed)
-    replies.add_outcome(server(0), outcome(signed.subject, answer(serial=b"\x40" * 16), certificate(b"\x40" * 16)))
+    other = outcome(signed.subject, answer(serial=b"\x40" * 16), certificate(b"\x40" * 16))
     replies.add_outcome(server(0), good(signed))
+    replies.add_outcome(server(0), other)
     replies.add_outcome(server(1), good(signed))
     assert replies.result() is None
-    replies.add_outcome(server(2), good(signed))
+    replies.add_outcome(server(0), good(signed))
     assert replies.result() == Believed(answer(), (certificate(),))
+
+
+def test_who_answers_ever_anew_fills_no_memory() -> None:
+    signed = issue_request()
+    replies = collector(signed)
+    for number in range(1, 50):
+        serial = bytes([number]) * 16
+        replies.add_outcome(server(0), outcome(signed.subject, answer(serial=serial), certificate(serial)))
+    assert len(replies._certificates) <= 1
+    assert len(replies._answers) == 1
 
 
 # --- revoke and retrieve

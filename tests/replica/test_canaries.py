@@ -81,7 +81,7 @@ def test_canary_commits_are_applied_twice_after_a_restart() -> None:
 
 
 def test_canary_an_answer_is_given_to_another_body() -> None:
-    bug = Bug(f"{HANDLER}._stored_answer", "entry is not None and entry.digest == subject.digest", "entry is not None")
+    bug = Bug(f"{HANDLER}._stored_answer", "entry.answer if entry.digest == subject.digest else None", "entry.answer")
     check = test_handler.test_another_body_is_refused_before_it_is_ordered_and_is_not_given_the_answer_of_the_first
     assert_caught(bug, lambda: check(settled_world()), (AssertionError, ValueError))
 

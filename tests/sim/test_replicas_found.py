@@ -36,11 +36,6 @@ def test_a_server_that_catches_up_votes_for_any_number_of_checkpoints_after_a_ce
     assert votes.certified_commit == 1
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    strict=True,
-    reason="a server that restarts has forgotten the answers to retrieves, and orders none of them again",
-)
 def test_a_retrieve_is_answered_though_a_server_restarted_after_it_was_ordered(monkeypatch: pytest.MonkeyPatch):
     world = World()
     world.kill(3)
