@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import trio
 
@@ -207,8 +207,8 @@ class Cluster:
 
         return trio.run(main)
 
-    def settled(self, parties: Iterable[int] = range(SERVERS)) -> bytes:
-        """The state digest of these servers, once they are at the same commit."""
+    def settled(self, parties: Iterable[int] = range(SERVERS)) -> State:
+        """The state of these servers, once it is the same."""
         chosen = list(parties)
         return self.run(lambda client: equal_state(client, chosen))
 
@@ -238,16 +238,27 @@ async def all_active(client: Client, parties: Iterable[int] = range(SERVERS)) ->
     await until(client, met, f"servers {chosen} are active")
 
 
-async def equal_state(client: Client, parties: Iterable[int] = range(SERVERS)) -> bytes:
+class State(NamedTuple):
+    """The state of a server, or the equal one of several."""
+
+    commit: int
+    digest: bytes
+
+    def is_followed_by(self, later: State) -> bool:
+        """Whether nothing was lost or changed since; empty commits may still follow the last request's."""
+        return later == self or later.commit > self.commit
+
+
+async def equal_state(client: Client, parties: Iterable[int] = range(SERVERS)) -> State:
     chosen = set(parties)
 
-    def states(found: tuple[ServerStatus, ...]) -> set[tuple[int, bytes] | None]:
+    def states(found: tuple[ServerStatus, ...]) -> set[State | None]:
         mine = [one.reply for one in found if one.server in chosen]
-        return {None if reply is None else (reply.commit, reply.state_digest) for reply in mine}
+        return {None if reply is None else State(reply.commit, reply.state_digest) for reply in mine}
 
     found = await until(
         client, lambda found: len(states(found)) == 1 and None not in states(found), f"servers {chosen} are equal"
     )
     (state,) = states(found)
     assert state is not None
-    return state[1]
+    return state

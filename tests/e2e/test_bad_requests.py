@@ -224,7 +224,7 @@ def test_a_record_that_its_client_did_not_sign_is_refused_and_leaves_no_trace(at
             before = await equal_state(client)
             for one in case.lines:
                 assert await one.refused(Submit(record)) == "badSignature"
-            assert await equal_state(client) == before
+            assert before.is_followed_by(await equal_state(client))
         answer = await case.victim.submit(signed, attestations, case.lines)
         assert answer.code == ""
         async with case.cluster.client(case.victim.identity) as client:
