@@ -14,8 +14,9 @@ from maftia.cli.output import EXIT_USAGE, CommandError, report_error
 COMMANDS = {
     "issue": ("maftia.cli.certificates:issue", "Obtain a certificate for a key and names."),
     "update": ("maftia.cli.certificates:update", "Change what is bound: the names of a key, or the key of names."),
-    "revoke": ("maftia.cli.certificates:revoke", "Revoke certificates."),
-    "retrieve": ("maftia.cli.certificates:retrieve", "Find valid certificates by key or name."),
+    "renew": ("maftia.cli.renewal:renew", "Replace a certificate by one that is valid longer."),
+    "revoke": ("maftia.cli.revocation:revoke", "Revoke certificates."),
+    "retrieve": ("maftia.cli.retrieval:retrieve", "Find valid certificates by key or name."),
     "status": ("maftia.cli.status:status", "How every server of the cluster is."),
     "server": ("maftia.cli.server:server", "Run one server."),
     "local": ("maftia.cli.local:local", "Run the servers of a dealt folder on this machine, for development."),

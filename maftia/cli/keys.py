@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from maftia.cli.files import read_input, write_output
 from maftia.cli.output import CommandError, usage_error
+from maftia.client.keys import SubjectKey
+from maftia.core.spki import UnsupportedKeyError
 
 KEY_TYPES = ("ec", "rsa", "ed25519")
 NEW_RSA_BITS = 3072
@@ -74,6 +76,14 @@ def new_private_key(key_type: str) -> PrivateKeyTypes:
 def private_pem(key: PrivateKeyTypes) -> bytes:
     """PKCS#8 PEM, unencrypted."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def subject_key(private: PrivateKeyTypes) -> SubjectKey:
+    """The key as one that answers challenges; raises CommandError for a kind that cannot."""
+    try:
+        return SubjectKey(private)
+    except UnsupportedKeyError as error:
+        raise usage_error(str(error)) from None
 
 
 def load_public_key(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""`maftia renew` against real servers: equal names and key, in place, once it is due, and the chain of an imported CA."""
+"""`maftia renew` against real servers: equal names and key, in place, once it is due."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_renew_replaces_in_place_when_due_and_only_then(user: User) -> None:
     user.verify("cert.pem")
     first, second = (x509.load_pem_x509_certificate(pem) for pem in (before, new["certificate"].encode()))
     assert first.public_key() == second.public_key()
-    assert [e for e in first.extensions] == [e for e in second.extensions]
+    assert list(first.extensions) == list(second.extensions)
 
     again = user.maftia(*renew, "--rid", new["rid"]).done("updated")
     assert again["certificate"] == new["certificate"]
@@ -38,7 +38,7 @@ def test_renew_replaces_in_place_when_due_and_only_then(user: User) -> None:
 
 def test_renew_of_a_revoked_certificate_finds_nothing(user: User) -> None:
     key = user.new_key("key.pem")
-    user.maftia("issue", "--key", key, "--name", NAMES[0], "--out", "cert.pem").done("issued")
+    user.maftia("issue", "--key", key, "--name", "dns:gone.renew.example.org", "--out", "cert.pem").done("issued")
     user.maftia("revoke", "--cert", "cert.pem").done("revoked")
     user.maftia("renew", "--cert", "cert.pem", "--key", key, "--out", "new.pem").refused("notFound")
     assert not (user.home / "new.pem").exists()
