@@ -4,7 +4,8 @@ Source: services.md, "Policy"; cli.md, `policy.toml`.
 
 The dealer and the administrators write TOML; `parse_policy` judges all of it: unknown
 keys, wrong types and contradictions are FormatErrors that name the place.  The text as
-dealt is what servers agree on: `policy_digest` is over all of it.
+dealt is what servers agree on: its SHA-256 stands in the cluster file, and an init file
+with another text does not open.
 """
 
 from __future__ import annotations
@@ -49,7 +50,6 @@ __all__ = [
     "Profile",
     "TokenGrant",
     "parse_policy",
-    "policy_digest",
     "token_key",
 ]
 
@@ -196,11 +196,6 @@ def parse_policy(text: str) -> Policy:
         raise FormatError(f"policy: {error}") from None
 
 
-def policy_digest(text: str) -> bytes:
-    """The 32 bytes by which servers agree on a policy: over its text, comments and all."""
-    return H("maftia/policy/v1", text)
-
-
 def token_key(token: str) -> SigningKey:
     """The signing key that the text of a token is the seed of.
 
@@ -285,6 +280,10 @@ def _allow(table: _PolicyTable) -> tuple[Glob, ...]:
 
 def _ask(table: _PolicyTable) -> tuple[str, ...]:
     modes = table.choices("mode", ASK_MODES)
+    if not {OPEN, TOKEN} & set(modes):
+        raise FormatError(
+            "ask.mode must have open or token: this version judges no other credentials, so nobody could ask"
+        )
     table.close()
     return modes
 

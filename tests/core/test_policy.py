@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from maftia.core.errors import FormatError
 from maftia.core.limits import POLICY_ENTRIES_MAX, POLICY_SIZE_BYTES_MAX
 from maftia.core.names import parse_name
-from maftia.core.policy import DEFAULT_POLICY_TOML, Policy, parse_policy, policy_digest, token_key
+from maftia.core.policy import DEFAULT_POLICY_TOML, Policy, parse_policy, token_key
 from maftia.core.profiles import PROFILES
 from maftia.core.quorum import Quorums
 from maftia.core.spki import ED25519, X25519, rsa_spki
@@ -178,10 +178,12 @@ def _suits(policy: Policy, quorums: Quorums) -> bool:
     return True
 
 
-def test_the_digest_is_over_the_whole_text() -> None:
-    assert policy_digest(DEFAULT_POLICY_TOML) == policy_digest(DEFAULT_POLICY_TOML)
-    assert policy_digest(DEFAULT_POLICY_TOML) != policy_digest(DEFAULT_POLICY_TOML + " ")
-    assert len(policy_digest("")) == 32
+@pytest.mark.parametrize("modes", ['"signature"', '"certificate"', '"certificate", "signature"'])
+def test_modes_that_this_version_does_not_judge_cannot_be_the_only_ones(modes: str) -> None:
+    with pytest.raises(FormatError, match=r"^policy: ask\.mode must have open or token: .* nobody could ask$"):
+        parse_policy(changed('\nmode = ["open"]', f"\nmode = [{modes}]"))
+    for judged in ("open", "token"):
+        assert judged in parse_policy(changed('\nmode = ["open"]', f'\nmode = [{modes}, "{judged}"]')).ask
 
 
 def test_the_text_of_a_token_is_the_seed_of_its_key() -> None:
