@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maftia.cli.access import read_cluster
-from maftia.cli.demo import free_ports
 from maftia.cli.local import start_and_wait
-from maftia.cli.processes import ServerProcess, servers_of, stop_all
+from maftia.cli.processes import ServerProcess, free_ports, servers_of, stop_all
 from maftia.core.cluster_file import ClusterFile
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,11 +19,10 @@ from rich.table import Table
 from maftia.cli.access import read_cluster
 from maftia.cli.local import start_and_wait, wait_active
 from maftia.cli.output import CommandError
-from maftia.cli.processes import ServerProcess, servers_of, stop_all, wait_until
+from maftia.cli.processes import LOOPBACK, ServerProcess, free_ports, servers_of, stop_all, wait_until
 from maftia.cli.status import query_status
 from maftia.core.cluster_file import ClusterFile
 
-LOOPBACK = "127.0.0.1"
 CATCH_UP_TIMEOUT_S = 60.0
 
 
@@ -212,15 +210,3 @@ def _is_equal(cluster: ClusterFile, away: int | None = None) -> bool:
     replies = [server.reply for server in query_status(cluster, 1.0) if server.server != away]
     states = {(reply.commit, reply.state_digest) for reply in replies if reply is not None}
     return None not in replies and len(states) == 1
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now; they are taken again at once."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

@@ -63,7 +63,10 @@ def wait_active(cluster: ClusterFile, servers: list[ServerProcess], parties: lis
         found = query_status(cluster, POLL_TIMEOUT_S)
         return all(is_active(found[party]) for party in parties)
 
-    wait_until(all_active, servers, READY_TIMEOUT_S, f"that servers {parties} are active")
+    what = (
+        f"that servers {', '.join(map(str, parties))} are active (after a restart, one waits until n−t−1 others answer)"
+    )
+    wait_until(all_active, servers, READY_TIMEOUT_S, what)
 
 
 def _parties(only: str | None) -> list[int] | None:

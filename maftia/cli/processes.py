@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +16,11 @@ from typing import IO
 from maftia.cli.output import CommandError
 
 STOP_TIMEOUT_S = 15.0
+LOOPBACK = "127.0.0.1"
+_PORTS = range(20_000, 32_000)
+"""below what systems take for outgoing connections"""
+_GIVEN: set[int] = set()
+"""given out by this process already"""
 
 
 @dataclass(slots=True)
@@ -106,3 +113,19 @@ def wait_until(condition_met: Callable[[], bool], servers: list[ServerProcess], 
         if time.monotonic() > deadline:
             raise CommandError(3, "timeout", f"{what} did not happen within {timeout_s:.0f} s; see the server logs")
         time.sleep(0.1)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on loopback that nobody listens at, and that no outgoing connection is given.
+
+    A server that is killed finds its port free when it comes back.
+    """
+    found: list[int] = []
+    at = os.getpid() * 64 % len(_PORTS)
+    while len(found) < count:
+        at = (at + 1) % len(_PORTS)
+        with socket.socket() as probe:
+            if probe.connect_ex((LOOPBACK, _PORTS[at])) != 0 and _PORTS[at] not in _GIVEN:
+                found.append(_PORTS[at])
+                _GIVEN.add(_PORTS[at])
+    return found

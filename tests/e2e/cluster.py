@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 import trio
 
 from dealer.deal import Dealing, DealSpec, deal
+from maftia.cli.processes import LOOPBACK, free_ports
 from maftia.client.client import Client, ServerStatus, open_client
 from maftia.core.address import Address
 from maftia.core.cluster_file import KEY_MAJOR
@@ -33,32 +33,13 @@ from tests.dealing import fixed_primes, seeded_bytes
 T = TypeVar("T")
 
 SERVERS = 4
-LOOPBACK = "127.0.0.1"
 WAIT_S = 30.0
 """for what takes a moment where nothing else runs"""
-_PORTS = range(20_000, 32_000)
-"""below what systems take for outgoing connections, so that nobody has a stopped server's port when it comes back"""
 _RUN = [sys.executable, "-m", "maftia", "server", "run"]
 
 
 def utc_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now and stay so unless a server is told to take them."""
-    found: list[int] = []
-    at = os.getpid() * 64 % len(_PORTS)
-    while len(found) < count:
-        at = (at + 1) % len(_PORTS)
-        with socket.socket() as probe:
-            if probe.connect_ex((LOOPBACK, _PORTS[at])) != 0 and _PORTS[at] not in _given:
-                found.append(_PORTS[at])
-                _given.add(_PORTS[at])
-    return found
-
-
-_given: set[int] = set()
 
 
 def write_dealing(folder: Path, *, mode: str = KEY_MAJOR, policy: str = DEFAULT_POLICY_TOML, seed: str = "") -> Dealing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,15 +15,6 @@ from tests.dealing import DEALT_AT_MS, fixed_primes, seeded_bytes
 
 PASSPHRASE = b"correct horse"
 SERVERS = 4
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @cache

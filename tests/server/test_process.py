@@ -19,13 +19,14 @@ import trio
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from dealer.deal import Dealing
+from maftia.cli.processes import free_ports
 from maftia.client.client import Client, open_client
 from maftia.client.keys import SubjectKey
 from maftia.core.signing import SigningKey
 from maftia.net.channel import Channel, ChannelError
 from maftia.net.connect import Dialler
 from maftia.net.tls import endpoint_of
-from tests.server.dealt import SERVERS, Folder, dealing, free_ports, write
+from tests.server.dealt import SERVERS, Folder, dealing, write
 
 pytestmark = pytest.mark.e2e
 START_TIMEOUT_S = 30.0
