@@ -29,9 +29,10 @@ def prime(label: str, bits: int) -> int:
 
 @cache
 def small_factor(factor: int, bits: int = 2048) -> int:
-    """A modulus of this many bits that this prime divides."""
+    """A modulus of this many bits that this prime divides, and no other prime of 16 bits."""
     size = bits - factor.bit_length()
-    products = (factor * prime("cofactor", size + more) for more in (0, 1))
+    starts = (number("cofactor", size + more) | 1 for more in (0, 1))
+    products = (factor * next(n for n in count(start, 2) if not has_small_factor(n)) for start in starts)
     return next(product for product in products if product.bit_length() == bits)
 
 

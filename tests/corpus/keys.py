@@ -92,7 +92,6 @@ UNSUPPORTED = {
     "RSA with equal primes": rsa_spki(close_primes(0), 65537),
     "RSA with close primes": rsa_spki(close_primes(200), 65537),
     "RSA by a ROCA library": rsa_spki(roca(2048), 65537),
-    "RSA-3072 by a ROCA library": rsa_spki(roca(3072), 65537),
     "secp256k1": spki(ec.derive_private_key(5, ec.SECP256K1())),
     "P-521": spki(ec.derive_private_key(5, ec.SECP521R1())),
     "explicit parameters": key_of(der.sequence(EC_OID, der.sequence(der.unsigned(1))), public_key(EC_P256)[-65:]),
