@@ -14,11 +14,18 @@ from typing import NoReturn
 
 import click
 
-from dealer.deal import Dealing, DealSpec, deal
+from dealer.deal import Dealing, DealSpec, PrimePairs, deal
+from dealer.imported import ImportedCa, read_imported
 from dealer.inspection import Inspection, inspect_cluster, inspect_init
 from dealer.output import SECRET_MODE, OutputError, OutputFile, require_empty, write_file, write_folder
-from dealer.passphrase import ask_new_passphrase, ask_passphrase, is_at_terminal, read_passphrase_file
-from dealer.primes import core_count, find_prime_pairs
+from dealer.passphrase import (
+    ask_key_passphrase,
+    ask_new_passphrase,
+    ask_passphrase,
+    is_at_terminal,
+    read_passphrase_file,
+)
+from dealer.primes import core_count, find_prime_pair, find_prime_pairs
 from dealer.progress import PrimeProgress
 from dealer.token import new_token, token_entry
 from maftia import __version__
@@ -37,6 +44,8 @@ MODULUS_BITS = ("2048", "3072", "4096")
 LOOPBACK = "127.0.0.1"
 DEFAULT_SERVERS, DEFAULT_BASE_PORT = 4, 7400
 USES_MAX = 2**31 - 1
+IMPORT_SIZE_BYTES_MAX = 64 * 1024
+"""a key or certificate file of OpenSSL, with the text that it may put before it"""
 
 _PATH = click.Path(path_type=Path)
 _passphrase_file = click.option(
@@ -69,6 +78,9 @@ def dealer() -> None:
 @click.option("--mode", type=click.Choice(MODES), default=KEY_MAJOR, show_default=True, help="What an update replaces.")
 @click.option("--bits", type=click.Choice(MODULUS_BITS), default="3072", show_default=True, help="Length of RSA keys.")
 @click.option("--policy", "policy_file", type=_PATH, metavar="FILE", help="Policy; see `maftia-dealer policy`.")
+@click.option("--import-key", "key_file", type=_PATH, metavar="FILE", help="Share this existing RSA key (PEM).")
+@click.option("--ca-cert", "ca_file", type=_PATH, metavar="FILE", help="The certificate of --import-key (PEM).")
+@click.option("--import-passphrase-file", "key_passphrase_file", type=_PATH, metavar="FILE", help="Of --import-key.")
 @_passphrase_file
 @click.option("--no-passphrase", is_flag=True, help="Leave the init files unsealed: for trying only.")
 def deal_command(
@@ -82,6 +94,9 @@ def deal_command(
     mode: str,
     bits: str,
     policy_file: Path | None,
+    key_file: Path | None,
+    ca_file: Path | None,
+    key_passphrase_file: Path | None,
     passphrase_file: Path | None,
     no_passphrase: bool,
 ) -> None:
@@ -89,14 +104,24 @@ def deal_command(
 
     Give server-I.init to the operator of server I and to nobody else, cluster.toml to everybody.
     Then this machine has nothing more to do with the cluster: erase the folder.
+
+    With --import-key and --ca-cert an existing authority goes on with the key that it has: a root, or an
+    intermediate below one (then ca.pem is no anchor of trust, its root is). Such a key's shares have no
+    proofs, so at most 10 servers share it, nobody is blamed for a bad share, and whoever has a copy of the
+    key file is the authority as before: erase it everywhere. --bits is then the length of the other key.
+
+    \b
+    maftia-dealer deal --out my-ca --organization Example --country CH --passphrase-file pass
+    maftia-dealer deal --out my-ca --import-key old-ca.key --ca-cert old-ca.pem --passphrase-file pass
+
+    Exit codes: 0 done; 1 the key's shares do not make its signature; 2 wrong use or unreadable input.
     """
     require_empty(out)
     addresses = _addresses(servers, hosts, base_port)
     spec = _spec(addresses, faults, organization, country, mode, _policy_text(policy_file))
+    imported = _imported(key_file, ca_file, key_passphrase_file, spec)
     passphrase = _new_passphrase(passphrase_file, no_passphrase)
-    with PrimeProgress(int(bits)) as progress:
-        primes = find_prime_pairs(int(bits), progress)
-    dealing = deal(spec, primes, os.urandom)
+    dealing = deal(spec, _primes(int(bits), imported), os.urandom, imported)
     write_folder(out, _files(dealing, passphrase))
     _tell(out, dealing, is_sealed=passphrase is not None)
 
@@ -168,6 +193,33 @@ def _spec(
         raise click.UsageError(str(error)) from None
 
 
+def _imported(
+    key_file: Path | None, ca_file: Path | None, passphrase_file: Path | None, spec: DealSpec
+) -> ImportedCa | None:
+    if key_file is None or ca_file is None:
+        if (key_file, ca_file, passphrase_file) != (None, None, None):
+            raise click.UsageError("--import-key FILE and --ca-cert FILE go together")
+        return None
+
+    def passphrase() -> bytes:
+        if passphrase_file is not None:
+            return read_passphrase_file(passphrase_file)
+        if not is_at_terminal():
+            raise click.UsageError("the imported key is encrypted: give --import-passphrase-file FILE")
+        return ask_key_passphrase()
+
+    key, certificate = (_read(file, IMPORT_SIZE_BYTES_MAX) for file in (key_file, ca_file))
+    return read_imported(key, certificate, spec.quorums, spec.dealt_at_ms, passphrase)
+
+
+def _primes(bits: int, imported: ImportedCa | None) -> PrimePairs:
+    if imported is None:
+        with PrimeProgress(bits, 4) as progress:
+            return find_prime_pairs(bits, progress)
+    with PrimeProgress(bits, 2) as progress:
+        return PrimePairs(imported.factors, find_prime_pair(bits, progress))
+
+
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -211,6 +263,8 @@ def _tell(out: Path, dealing: Dealing, *, is_sealed: bool) -> None:
     for server in cluster.servers:
         click.echo(f"  server-{server.id}.init  for the operator of {server.address}")
     click.echo(f"SHA-256 of cluster.toml: {cluster_sha256(dealing.cluster_text.encode())}")
+    if not cluster.dca.provable:
+        click.echo("warning: an imported key's shares have no proofs, and copies of its file remain the key", err=True)
     if not is_sealed:
         click.echo("warning: the init files hold their secrets in clear (--no-passphrase)", err=True)
     if cluster.t == 0:

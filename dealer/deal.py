@@ -17,7 +17,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dealer.root import CaFiles, make_ca
+from dealer.imported import ImportedCa
+from dealer.root import CaFiles, certify_imported, make_ca
 from dealer.tls import TlsIdentity, make_tls_identity
 from maftia.core.address import Address
 from maftia.core.cluster_file import (
@@ -71,7 +72,7 @@ class DealSpec:
 
 @dataclass(frozen=True, slots=True)
 class PrimePairs:
-    """The factors of the two RSA keys: four distinct safe primes.  Hidden from repr."""
+    """The factors of the two RSA keys: four distinct primes, safe ones but for an imported key's.  Hidden from repr."""
 
     dca: tuple[int, int] = field(repr=False)
     dfe: tuple[int, int] = field(repr=False)
@@ -115,17 +116,22 @@ class _ServerSecrets:
     mac_secret: bytes
 
 
-def deal(spec: DealSpec, primes: PrimePairs, random_bytes: RandomBytes) -> Dealing:
-    """Deal a cluster of RSA keys with these primes.
+def deal(
+    spec: DealSpec,
+    primes: PrimePairs,
+    random_bytes: RandomBytes,
+    imported: ImportedCa | None = None,
+) -> Dealing:
+    """Deal a cluster of RSA keys with these primes; those of the DCA are an existing key's where one is imported.
 
     Raises ValueError for primes that make no key, and FormatError for a policy that is none, and
     for an organization or a country that no certificate can hold.
     """
     parse_policy(spec.policy_text)
     domain = Domain(random_bytes(CLUSTER_ID_SIZE_BYTES), 0)
-    keys = _deal_keys(spec.quorums, primes, random_bytes)
+    keys = _deal_keys(spec.quorums, primes, random_bytes, imported)
     secrets = [_server_secrets(domain, PartyId(i), spec.addresses[i], random_bytes) for i in spec.quorums.parties]
-    ca = make_ca(spec.country, spec.organization, spec.dealt_at_ms, domain, keys.dca, keys.dca_shares)
+    ca = _certify(spec, domain, keys, imported)
     cluster = _cluster(spec, domain, keys, secrets, ca)
     text = render_cluster(cluster)
     if parse_cluster(text) != cluster:
@@ -134,11 +140,21 @@ def deal(spec: DealSpec, primes: PrimePairs, random_bytes: RandomBytes) -> Deali
     return Dealing(cluster, text, spec.policy_text, ca.csr, inits)
 
 
-def _deal_keys(quorums: Quorums, primes: PrimePairs, random_bytes: RandomBytes) -> _Keys:
-    dca, dca_shares = rsa.deal(DCA_KEY_ID, *primes.dca, quorums, random_bytes)
+def _deal_keys(quorums: Quorums, primes: PrimePairs, random_bytes: RandomBytes, imported: ImportedCa | None) -> _Keys:
+    if imported is None:
+        dca, dca_shares = rsa.deal(DCA_KEY_ID, *primes.dca, quorums, random_bytes)
+    else:
+        exponent = imported.exponent
+        dca, dca_shares = rsa.deal(DCA_KEY_ID, *primes.dca, quorums, random_bytes, exponent=exponent, safe=False)
     dfe, dfe_shares = rsa.deal(DFE_KEY_ID, *primes.dfe, quorums, random_bytes)
     coin_key, coin_shares = coin.deal_coin(quorums, random_bytes)
     return _Keys(dca, dca_shares, dfe, dfe_shares, coin_key, coin_shares)
+
+
+def _certify(spec: DealSpec, domain: Domain, keys: _Keys, imported: ImportedCa | None) -> CaFiles:
+    if imported is not None:
+        return certify_imported(imported.certificate, domain, keys.dca, keys.dca_shares)
+    return make_ca(spec.country, spec.organization, spec.dealt_at_ms, domain, keys.dca, keys.dca_shares)
 
 
 def _server_secrets(domain: Domain, party: PartyId, address: Address, random_bytes: RandomBytes) -> _ServerSecrets:

@@ -32,6 +32,11 @@ def ask_passphrase() -> bytes:
     return _ask("Passphrase of the init file", confirm=False)
 
 
+def ask_key_passphrase() -> bytes:
+    """Ask for the passphrase of a key that is imported."""
+    return _ask("Passphrase of the imported key", confirm=False)
+
+
 def _ask(prompt: str, *, confirm: bool) -> bytes:
     while True:
         entered: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)

@@ -27,6 +27,12 @@ def find_prime_pairs(modulus_bits: int, progress: Progress) -> PrimePairs:
     return PrimePairs((first, second), (third, fourth))
 
 
+def find_prime_pair(modulus_bits: int, progress: Progress) -> tuple[int, int]:
+    """Two safe primes, for one RSA key with a modulus of exactly that many bits."""
+    first, second = find_safe_primes(modulus_bits // 2, 2, core_count(), progress)
+    return first, second
+
+
 def core_count() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0))

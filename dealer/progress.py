@@ -9,8 +9,6 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-PRIMES = 4
-
 
 class PrimeProgress:
     """Call it with primes found and intervals searched.  On a terminal it draws; elsewhere it is silent.
@@ -18,7 +16,7 @@ class PrimeProgress:
     How long a search takes is chance (seconds to a minute), so no end is promised.
     """
 
-    def __init__(self, modulus_bits: int) -> None:
+    def __init__(self, modulus_bits: int, primes: int) -> None:
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -30,7 +28,7 @@ class PrimeProgress:
         is_shown = sys.stderr.isatty()
         self._progress = Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_shown)
         text = f"safe primes of {modulus_bits // 2} bits"
-        self._task = self._progress.add_task(text, total=PRIMES, intervals=0)
+        self._task = self._progress.add_task(text, total=primes, intervals=0)
 
     def __call__(self, found: int, intervals: int) -> None:
         """Draw how far the search is."""

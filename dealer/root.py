@@ -9,9 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import (
+    BasicConstraints,
+    CertificateSigningRequestBuilder,
+    KeyUsage,
+    load_pem_x509_certificate,
+)
 
 from maftia.core import x509
+from maftia.core.capturing_key import captured
 from maftia.core.cluster_file import CERTIFICATE_LABEL
 from maftia.core.files import pem_of_der
 from maftia.core.identifiers import Domain, party_of
@@ -53,6 +61,20 @@ def make_ca(
         pem_of_der(_signed(tbs, domain, public, shares), CERTIFICATE_LABEL),
         pem_of_der(_signed(x509.csr_for_ca(subject, spki), domain, public, shares), REQUEST_LABEL),
     )
+
+
+def certify_imported(
+    certificate: str, domain: Domain, public: RsaPublicKey, shares: tuple[RsaKeyShare, ...]
+) -> CaFiles:
+    """The imported certificate as it is, and a PKCS#10 of its subject, for when it must be renewed."""
+    loaded = load_pem_x509_certificate(certificate.encode())
+    key = rsa.RSAPublicNumbers(public.exponent, public.modulus).public_key()
+    builder = CertificateSigningRequestBuilder(subject_name=loaded.subject)
+    for extension in loaded.extensions:
+        if isinstance(extension.value, BasicConstraints | KeyUsage):
+            builder = builder.add_extension(extension.value, critical=extension.critical)
+    content = captured(key, lambda signer: builder.sign(signer, SHA256()))
+    return CaFiles(certificate, pem_of_der(_signed(content, domain, public, shares), REQUEST_LABEL))
 
 
 def public_key_info(modulus: int, exponent: int) -> bytes:

@@ -26,6 +26,11 @@ t+1 proven shares interpolate to the signature by Shoup's theorem 1.  A message 
 session that is not open yet is kept (bounded) until it is; NEED is repeated with
 doubling pauses, so that an evicted message delays and does not strand.
 
+A key without proofs (imported, general primes) has its shares combined in other
+subsets of t+1 instead: NEED brings the shares of all, n-t of them are right, and some
+subset is whole.  Nobody is blamed or passed over for it, as subsets clear and accuse
+nobody (`threshold.rsa`).
+
 NEED without `proven` serves those that came too late for the shares (a restart): they
 get the signature, or a plain share.
 
@@ -261,8 +266,9 @@ class SigningSessions:
         if before is not None and before.share != share.share:
             self._blame_two(sender, before, share, step)
             return
-        if before is None or not before.proof:
-            session.shares[sender] = share
+        if before is not None and (before.proof or not share.proof):
+            return  # said before: a repetition costs no combination
+        session.shares[sender] = share
         self._proceed(session, now, step)
 
     def _on_need(self, session: _Session, sender: PartyId, proven: bool, step: Step[SigningMessage, Signed]) -> None:
@@ -324,10 +330,12 @@ class SigningSessions:
         usable = {p: s.share for p, s in session.shares.items() if p not in self.distrusted}
         if not self._quorums.has_honest(usable):
             return
-        if not self._try(session, usable, step) and not session.spoilt:
-            session.spoilt = session.scheme.provable
+        if self._try(session, usable, step):
+            return
+        session.spoilt = session.scheme.provable
+        if session.spoilt or not session.needing:
             self._send_need(session, now, step)
-            self._check_proofs(session, step)
+        self._check_proofs(session, step)
 
     def _combine_proven(self, session: _Session, step: Step[SigningMessage, Signed]) -> None:
         # upon t+1 proven SHAREs: they combine; then those that spoilt the first attempt are known

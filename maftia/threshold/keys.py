@@ -12,7 +12,7 @@ from math import gcd
 
 from maftia.core.hashing import H
 from maftia.core.identifiers import PartyId, ShareIndex
-from maftia.core.limits import RSA_MODULUS_BITS_MAX
+from maftia.core.limits import RSA_MODULUS_BITS_MAX, SUBSET_SEARCH_SERVERS_MAX
 from maftia.core.quorum import Quorums
 from maftia.threshold import group, shamir
 
@@ -55,6 +55,8 @@ class RsaPublicKey:
         if not self.provable:
             if self.verifier or self.verification_keys:
                 raise ValueError("a key without proofs has no verification keys")
+            if self.n > SUBSET_SEARCH_SERVERS_MAX:
+                raise ValueError(f"a key without proofs is shared among at most {SUBSET_SEARCH_SERVERS_MAX} servers")
             return
         if len(self.verification_keys) != self.n:
             raise ValueError("one verification key for each of the n servers is needed")

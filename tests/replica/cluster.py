@@ -13,6 +13,7 @@ from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from dealer.deal import Dealing
 from maftia.client.client import ServerSignatures
 from maftia.client.conversation import Conversation, Deployment, Say, Wish
 from maftia.client.keys import SubjectKey
@@ -142,9 +143,15 @@ class World:
     """The cluster, its clients and its clock."""
 
     def __init__(
-        self, n: int = 4, *, delay_ms: int = 2, absent: frozenset[int] = frozenset(), **options: object
+        self,
+        n: int = 4,
+        *,
+        delay_ms: int = 2,
+        absent: frozenset[int] = frozenset(),
+        dealing: Dealing | None = None,
+        **options: object,
     ) -> None:
-        self.dealing = sample_cluster(n)
+        self.dealing = dealing or sample_cluster(n)
         self.options = options
         self.delay_ms = delay_ms
         self.ms = 0

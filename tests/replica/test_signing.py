@@ -570,3 +570,34 @@ def test_shares_of_a_key_without_proofs_are_never_proven_and_nobody_is_blamed_fo
     assert [send.message.proven for send in step.messages if isinstance(send.message, Need)] == [False]
     assert step.faults == []
     assert party.sessions.distrusted == set()
+
+
+@pytest.mark.parametrize("provable", [True, False])
+def test_repeated_shares_cost_one_combination_each(provable: bool) -> None:
+    party = Party(4, 0)
+    party.scheme.provable = provable
+    tried: list[int] = []
+    combine = party.scheme.combine
+    party.scheme.combine = lambda message, shares: (tried.append(len(shares)), combine(message, shares))[1]  # type: ignore[method-assign,func-returns-value]
+    reference = quiet_reference(party)
+    party.sessions.open(CERT, reference, MESSAGE, at(0))
+    authors = [Party(4, i) for i in (1, 2)]
+    shares = [authors[0].share(b"\x01" * 32, b"", reference), authors[1].share(b"\x02" * 32, b"", reference)]
+    needs = 0
+    for _ in range(10):
+        for author, share in zip(authors, shares, strict=True):
+            needs += len(sent(party.sessions.handle(author.me, share, at(0)), Need))
+    assert (tried, needs) == ([2], 1)
+
+
+def test_more_shares_of_a_key_without_proofs_ask_for_no_more() -> None:
+    party = Party(7, 0)
+    party.scheme.provable = False
+    reference = quiet_reference(party)
+    party.sessions.open(CERT, reference, MESSAGE, at(0))
+    needs = 0
+    for i in range(1, 7):
+        author = Party(7, i)
+        share = author.share(bytes([i]) * 32, b"", reference)
+        needs += len(sent(party.sessions.handle(author.me, share, at(0)), Need))
+    assert needs == 1
