@@ -25,6 +25,13 @@ from maftia.client.client import Certificate
 @click.option(
     "--out", "out_path", type=click.Path(path_type=Path, file_okay=False), help="Folder for <serial>.pem files."
 )
+@click.option(
+    "--consistency",
+    type=click.Choice(["ordered", "quorum"]),
+    default="ordered",
+    show_default=True,
+    help="Have it ordered, or take what 2t+1 servers list alike at once.",
+)
 @contact_option
 @identity_option
 @cluster_options
@@ -32,9 +39,14 @@ def retrieve(**options: Any) -> None:
     """Find all valid certificates of a key, of names, or of both.
 
     The answer is the state at the request's own place in the order, and is believed when 2t+1 servers give it alike.
+    With --consistency quorum nothing is ordered: each server answers from its newest commit, in one round trip, and
+    what 2t+1 give alike may lag a moment behind what somebody else was told already.
 
     \b
     maftia retrieve --cluster cluster.toml --name dns:www.example.org
+    maftia retrieve --cluster cluster.toml --key cert.pem --consistency quorum --out found
+
+    Exit codes: 0 done, also where nothing matches; 1 refused; 2 wrong use; 3 no quorum in time.
     """
     if not options["names"] and options["key_path"] is None:
         raise usage_error("say what to look for: --name NAME, --key FILE, or both")
@@ -45,7 +57,11 @@ def retrieve(**options: Any) -> None:
         cluster,
         seed,
         lambda client: client.retrieve(
-            key=key, names=options["names"], contact=options["contact"], timeout_s=options["timeout_s"]
+            key=key,
+            names=options["names"],
+            consistency=options["consistency"],
+            contact=options["contact"],
+            timeout_s=options["timeout_s"],
         ),
         waiting="asking …",
         quiet=options["as_json"],

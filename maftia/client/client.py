@@ -18,12 +18,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import trio
 
 from maftia.client.conversation import Contact, Conversation, Deployment, Say, Wish
 from maftia.client.keys import SubjectKey
 from maftia.client.link import Connect, ServerLink
+from maftia.client.query import QueryConversation
 from maftia.client.reply_collector import Believed, Refuted
 from maftia.core.cluster_file import ClusterFile
 from maftia.core.errors import NoQuorumError, RefusedError
@@ -33,13 +35,14 @@ from maftia.core.signing import SigningKey, verify_ed25519
 from maftia.core.spki import rsa_spki
 from maftia.core.x509 import CertificateFacts, certificate_facts
 from maftia.dca.compose import Composer, SignedRequest
-from maftia.dca.messages import Attested, Outcome, Refused, ServerMessage, StatusQuery, StatusReply, Welcome
+from maftia.dca.messages import Attested, Listed, Outcome, Refused, ServerMessage, StatusQuery, StatusReply, Welcome
 from maftia.dca.requests import KeyProof
 from maftia.dca.rid import RID_RANDOM_BYTES, make_rid, rid_time_ms
 from maftia.net.connect import Dialler
 from maftia.net.tls import endpoint_of
 
 TIMEOUT_S = 30.0
+Consistency = Literal["ordered", "quorum"]
 
 
 class RequestTimeoutError(NoQuorumError):
@@ -155,7 +158,7 @@ def dial_all(cluster: ClusterFile) -> dict[PartyId, Connect]:
 class _Running:
     """A conversation with the event that wakes its task."""
 
-    conversation: Conversation
+    conversation: Conversation | QueryConversation
     stirred: trio.Event
 
 
@@ -258,6 +261,7 @@ class Client:
         *,
         key: bytes = b"",
         names: Sequence[str] = (),
+        consistency: Consistency = "ordered",
         contact: Contact = "quorum",
         timeout_s: float = TIMEOUT_S,
     ) -> tuple[Certificate, ...]:
@@ -265,8 +269,14 @@ class Client:
 
         Where they are more than one answer holds, or than policy allows, it is refused
         (`policyViolation`): what is returned is never a part.
+
+        `consistency` "ordered": the state at the request's own place in the order.  "quorum":
+        what 2t+1 servers list alike from their newest commits, in one round trip; it may lag a
+        moment (`client.query`), and leaves out what has ended by this machine's clock.
         """
         signed = self._composer.retrieve(self.new_rid(), key=key, names=names)
+        if consistency == "quorum":
+            return await self._query(signed, timeout_s)
         believed = await self._perform(Wish(signed, self._composer, contact=contact), timeout_s)
         return tuple(Certificate(der, certificate_facts(der)) for der in believed.certificates)
 
@@ -309,7 +319,7 @@ class Client:
         """A server speaks."""
         if isinstance(message, StatusReply):
             self._answer_status(server, message)
-        elif isinstance(message, Attested | Refused | Outcome) and message.rid in self._running:
+        elif isinstance(message, Attested | Refused | Outcome | Listed) and message.rid in self._running:
             running = self._running[message.rid]
             self._say(running.conversation.heard(server, message, _now_ms()))
             running.stirred.set()
@@ -335,7 +345,14 @@ class Client:
 
     async def _perform(self, wish: Wish, timeout_s: float) -> Believed:
         rid_time_ms(wish.signed.subject.rid)  # servers could not even say for which request they refuse it
-        conversation = Conversation(self._deployment, wish, _now_ms())
+        return await self._run(Conversation(self._deployment, wish, _now_ms()), timeout_s)
+
+    async def _query(self, signed: SignedRequest, timeout_s: float) -> tuple[Certificate, ...]:
+        believed = await self._run(QueryConversation(self._deployment, signed, _now_ms()), timeout_s)
+        found = (Certificate(der, certificate_facts(der)) for der in believed.certificates)
+        return tuple(one for one in found if one.facts.not_after_s >= self._utc_ms() // 1000)
+
+    async def _run(self, conversation: Conversation | QueryConversation, timeout_s: float) -> Believed:
         running = _Running(conversation, trio.Event())
         if conversation.rid in self._running:
             raise ValueError("this request is under way already")
@@ -356,7 +373,7 @@ class Client:
             running.stirred = trio.Event()
             self._say(conversation.on_timer(_now_ms()))
 
-    def _judged(self, conversation: Conversation) -> Believed:
+    def _judged(self, conversation: Conversation | QueryConversation) -> Believed:
         result = conversation.result
         if isinstance(result, Refuted):
             raise RefusedError(result.refusal, len(result.servers))

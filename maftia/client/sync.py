@@ -22,6 +22,7 @@ from maftia.client.client import (
     TIMEOUT_S,
     Certificate,
     Client,
+    Consistency,
     Issued,
     Revoked,
     ServerStatus,
@@ -161,11 +162,21 @@ class SyncClient:
         *,
         key: bytes = b"",
         names: Sequence[str] = (),
+        consistency: Consistency = "ordered",
         contact: Contact = "quorum",
         timeout_s: float = TIMEOUT_S,
     ) -> tuple[Certificate, ...]:
         """As `Client.retrieve`."""
-        return self._call(partial(self._client.retrieve, key=key, names=names, contact=contact, timeout_s=timeout_s))
+        return self._call(
+            partial(
+                self._client.retrieve,
+                key=key,
+                names=names,
+                consistency=consistency,
+                contact=contact,
+                timeout_s=timeout_s,
+            )
+        )
 
     def status(self, *, timeout_s: float = TIMEOUT_S) -> tuple[ServerStatus, ...]:
         """As `Client.status`."""

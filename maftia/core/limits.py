@@ -174,6 +174,15 @@ TOKENS_PER_RECORD_MAX = 4
 """tokens offered with a request: each costs a signature check"""
 RETRIEVE_EXAMINED_MAX = 4096
 """certificates of a key or name that one retrieve looks through, on every server"""
+QUERY_WORK_PER_S = 20_000
+"""certificates (of 6 µs) that a server reads a second for retrieves out of order: a tenth of a core, whoever asks"""
+QUERY_WORK_BURST = 20_000
+"""of those, at once"""
+QUERY_WORK = 20
+"""what a retrieve out of order costs beside them: reading the request, its key and names"""
+QUERY_PAUSE_MS = 50
+QUERY_PAUSE_MS_MAX = 1000
+"""a client whose answers differ asks again after a pause that doubles: honest servers are a moment apart"""
 ANSWER_SERIALS_MAX = 1024
 """that one answer lists; removed are all that match, and the answer says how many"""
 ANSWER_SIZE_BYTES_MAX = 32 * 1024

@@ -13,24 +13,16 @@ from dataclasses import dataclass
 
 from maftia.core.cluster_file import KEY_MAJOR
 from maftia.core.errors import Code, InvariantError, Refusal
-from maftia.core.limits import (
-    CERTIFICATE_ENVELOPE_BYTES_MAX,
-    OUTCOME_CERTIFICATES_BYTES_MAX,
-    RETRIEVE_EXAMINED_MAX,
-)
 from maftia.core.policy import Policy
 from maftia.core.spki import PublicKeyFacts
 from maftia.dca.certificate import Certifier, Place
 from maftia.dca.credentials import Credentials
 from maftia.dca.evidence import Shown
+from maftia.dca.finding import find
 from maftia.dca.form import KEY_COMPROMISE, Case, identifiers_of
 from maftia.dca.judge import BANNED, profile_for
 from maftia.dca.registry import REVOKED, SUPERSEDED, VALID, CertificateEntry, Registry
 from maftia.dca.requests import ISSUE, RETRIEVE, REVOKE, UPDATE
-
-TOO_MANY = Refusal(
-    Code.POLICY_VIOLATION, "more certificates match than one retrieve may list: name the key, and more of the names"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,20 +157,8 @@ class Effects:
     # --- retrieve
 
     def _retrieve(self, case: Case) -> Done | Refusal:
-        if case.key is not None:
-            candidates = self._registry.valid_by_key(case.key.digest)
-        else:
-            candidates = self._registry.valid_by_identifier(min(case.identifiers))
-        found: list[bytes] = []
-        size_bytes = 0
-        for examined, entry in enumerate(candidates):
-            if case.identifiers <= identifiers_of(entry.names):
-                found.append(entry.serial)
-                size_bytes += len(entry.tbs) + CERTIFICATE_ENVELOPE_BYTES_MAX
-            is_long = len(found) > self._policy.cluster.retrieve_max or size_bytes > OUTCOME_CERTIFICATES_BYTES_MAX
-            if is_long or examined == RETRIEVE_EXAMINED_MAX:
-                return TOO_MANY  # and not a part of the list, which could be taken for all of it
-        return Done(serials=tuple(sorted(found)))
+        found = find(self._registry, case, self._policy.cluster.retrieve_max).serials
+        return found if isinstance(found, Refusal) else Done(serials=found)
 
     # --- shared
 

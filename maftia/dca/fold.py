@@ -26,7 +26,7 @@ from maftia.core.step import Fault
 from maftia.dca.certificate import Place
 from maftia.dca.effects import Done, Effects
 from maftia.dca.evidence import Examiner, Subject
-from maftia.dca.form import KINDS, read_case, read_request, subject_of
+from maftia.dca.form import KINDS, read_case, read_request, rid_of_request, subject_of
 from maftia.dca.history import History, HistoryEntry
 from maftia.dca.requests import RETRIEVE, Answer, Record, RecordBody, Request, record_string
 from maftia.dca.rid import is_stale
@@ -70,6 +70,16 @@ def parse_record(domain: Domain, data: bytes) -> ParsedRecord | Refusal:
     if not verify_ed25519(request.client, record_string(domain, record.body), record.signature):
         return Refusal(Code.BAD_SIGNATURE, "the client's signature over the record does not verify")
     return ParsedRecord(request, subject_of(request, body.request), body)
+
+
+def rid_of_record(data: bytes) -> bytes:
+    """The rid of a record that is refused, so that its client knows which; empty if it holds none."""
+    try:
+        record: Record = decode(data, Record, RECORD_SIZE_BYTES_MAX)
+        body: RecordBody = decode(record.body, RecordBody, RECORD_SIZE_BYTES_MAX)
+    except FormatError:
+        return b""
+    return rid_of_request(body.request)
 
 
 def needs_of(answer: Answer) -> tuple[bytes, ...]:

@@ -74,6 +74,14 @@ def read_request(data: bytes) -> Request:
     return request
 
 
+def rid_of_request(data: bytes) -> bytes:
+    """The rid of a request that is refused, so that its client knows which; empty if it holds none."""
+    try:
+        return read_request(data).rid
+    except FormatError:
+        return b""
+
+
 def subject_of(request: Request, data: bytes) -> Subject:
     """What evidence for an encoded request is bound to."""
     return Subject(client_id(request.client), request.rid, request_digest(data))

@@ -4,6 +4,7 @@
     client: Confirm   → server: Attested or Refused
     client: Submit    → server: Outcome or Refused, when the record has its effect
     client: Watch     → server: Outcome, when (or if) there is one
+    client: Query     → server: Listed or Refused, at once
     client: StatusQuery → server: StatusReply
 
 Every message travels in one frame.  A server answers each in the order it can, not
@@ -53,11 +54,18 @@ class Watch(Wire, tag="watch"):
     digest: Id
 
 
+class Query(Wire, tag="query"):
+    """Asks what the newest commit of this server lists: a retrieve that nobody orders or signs."""
+
+    request: Annotated[bytes, Meta(max_length=RECORD_SIZE_BYTES_MAX)]
+    """encoded `Request` of kind retrieve"""
+
+
 class StatusQuery(Wire, tag="status"):
     """Asks how the server is."""
 
 
-ClientMessage = Confirm | Submit | Watch | StatusQuery
+ClientMessage = Confirm | Submit | Watch | Query | StatusQuery
 
 
 class Welcome(Wire, tag="welcome"):
@@ -99,6 +107,18 @@ class Outcome(Wire, tag="outcome"):
     """DER: the new one (issue, update) or those found (retrieve)"""
 
 
+class Listed(Wire, tag="listed"):
+    """The valid certificates that match, as of this server's newest commit; it may lag."""
+
+    rid: Rid
+    digest: Id
+    """of the request"""
+    serials: tuple[bytes, ...]
+    """ascending"""
+    certificates: tuple[bytes, ...]
+    """DER, one for each serial; empty where this server has not got its signature yet"""
+
+
 class StatusReply(Wire, tag="status-reply"):
     """State of one server, as `maftia status` shows it."""
 
@@ -113,4 +133,4 @@ class StatusReply(Wire, tag="status-reply"):
     """ids of the peers it is connected with"""
 
 
-ServerMessage = Welcome | Attested | Refused | Outcome | StatusReply
+ServerMessage = Welcome | Attested | Refused | Outcome | Listed | StatusReply

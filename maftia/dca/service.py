@@ -29,6 +29,7 @@ from maftia.core.cluster_file import MODES
 from maftia.core.codec import Wire, decode, encode
 from maftia.core.errors import Code, FormatError, InvariantError, Refusal
 from maftia.core.identifiers import Domain
+from maftia.core.limits import QUERY_WORK
 from maftia.core.names import normalise_names
 from maftia.core.policy import Policy, parse_policy
 from maftia.core.quorum import Quorums
@@ -40,11 +41,12 @@ from maftia.dca.certificate import Certifier, Place
 from maftia.dca.credentials import Credentials
 from maftia.dca.effects import Effects
 from maftia.dca.evidence import CHALLENGE_GATHERER, Claim, Examiner, Nonces, Subject, answers_challenge, attest
+from maftia.dca.finding import find
 from maftia.dca.fold import Effect, Fold, ParsedRecord, parse_record
-from maftia.dca.form import Case, read_case, read_request, subject_of
+from maftia.dca.form import Case, read_case, read_request, rid_of_request, subject_of
 from maftia.dca.history import History, HistoryEntry
 from maftia.dca.judge import BANNED, profile_for
-from maftia.dca.messages import Attested, Confirm, Refused
+from maftia.dca.messages import Attested, Confirm, Listed, Refused
 from maftia.dca.recent import RecentAnswers
 from maftia.dca.registry import SIGNATURE, UNSIGNED, Registry
 from maftia.dca.requests import ISSUE, RETRIEVE, UPDATE, Request, request_string
@@ -127,7 +129,7 @@ class Service:
         """This server's attestation that the request's key answered its challenge, or why not."""
         case = self._advised(confirm.request, confirm.signature, now_utc_ms)
         if isinstance(case, Refusal):
-            return Refused(_rid_of(confirm.request), case.code, case.detail)
+            return Refused(rid_of_request(confirm.request), case.code, case.detail)
         refusal = self._confirmation_refusal(case, confirm, now_utc_ms)
         if refusal is not None:
             return Refused(case.request.rid, refusal.code, refusal.detail)
@@ -147,6 +149,28 @@ class Service:
     def recent_answer(self, subject: Subject) -> bytes | None:
         """The encoded answer to a retrieve, if it is among the last that this server gave."""
         return self._recent.find(subject)
+
+    def query(self, data: bytes) -> tuple[Listed | Refused, int]:
+        """What the state of the newest commit lists for a retrieve, and what that cost in certificates read.
+
+        Nobody signs it: the request is public, changes nothing, and its rid serves to tell answers apart.
+        """
+        try:
+            request = read_request(data)
+        except FormatError as error:
+            return Refused(b"", Code.MALFORMED, str(error)), QUERY_WORK
+        subject = subject_of(request, data)
+        case = read_case(self._config.domain, self._config.mode, request, subject)
+        if isinstance(case, Refusal):
+            return Refused(request.rid, case.code, _explained(case, request).detail), QUERY_WORK
+        if request.kind != RETRIEVE:
+            return Refused(request.rid, Code.MALFORMED, "only a retrieve is answered out of order"), QUERY_WORK
+        found = find(self._registry, case, self._policy.cluster.retrieve_max)
+        work = QUERY_WORK + found.examined
+        if isinstance(found.serials, Refusal):
+            return Refused(request.rid, found.serials.code, found.serials.detail), work
+        certificates = tuple(self.certificate(serial) or b"" for serial in found.serials)
+        return Listed(request.rid, subject.digest, found.serials, certificates), work + len(certificates)
 
     # --- the fold
 
@@ -295,10 +319,3 @@ def _explained(refusal: Refusal, request: Request) -> Refusal:
     except (FormatError, UnsupportedKeyError) as error:
         return Refusal(refusal.code, f"{refusal.detail}: {error}")
     return refusal
-
-
-def _rid_of(request: bytes) -> bytes:
-    try:
-        return read_request(request).rid
-    except FormatError:
-        return b""

@@ -7,7 +7,7 @@ certificate that was entered is completed while n−t servers are honest and con
 whoever watches a request is told.
 
 Messages: of peers, one frame each: the order's, SHARE, NEED, DONE, VOTE.  Of clients:
-CONFIRM, SUBMIT, WATCH, STATUS (`dca.messages`).
+CONFIRM, SUBMIT, WATCH, QUERY, STATUS (`dca.messages`).
 
 Why it works: a commit is applied in one step with its index, so recovery goes on where
 the state stands; the journal gives the order all its commits again, and those that the
@@ -21,7 +21,8 @@ Deviations: none.
 Caller must: call `recover` once, then `start`, then feed every input; make records and
 the state durable before it sends; run jobs and hand back what they give.
 
-Limits and cost: a frame costs one decoding before it is judged; what peers and clients
+Limits and cost: QUERY of strangers costs QUERY_WORK_PER_S at most, all together; a
+frame costs one decoding before it is judged; what peers and clients
 may pile up is bounded by the parts.
 """
 
@@ -41,18 +42,20 @@ from maftia.core.limits import (
     CLIENT_FRAME_SIZE_BYTES_MAX,
     FRAME_SIZE_BYTES_MAX,
     NONCE_LIFETIME_MS,
-    RECORD_SIZE_BYTES_MAX,
+    QUERY_WORK_BURST,
+    QUERY_WORK_PER_S,
 )
 from maftia.core.quorum import Quorums
 from maftia.core.signing import Authenticator
 from maftia.core.step import Fault, Note, Now, Step
 from maftia.core.x509 import certificate_facts
 from maftia.dca.evidence import Subject
-from maftia.dca.fold import Effect, ParsedRecord
-from maftia.dca.form import read_request
+from maftia.dca.fold import Effect, ParsedRecord, rid_of_record
+from maftia.dca.form import rid_of_request
 from maftia.dca.messages import (
     ClientMessage,
     Confirm,
+    Query,
     Refused,
     ServerMessage,
     StatusQuery,
@@ -61,9 +64,9 @@ from maftia.dca.messages import (
     Watch,
     Welcome,
 )
-from maftia.dca.requests import Record, RecordBody
 from maftia.dca.rid import is_stale
 from maftia.dca.service import Service
+from maftia.replica.allowance import Allowance
 from maftia.replica.checkpoints import Certificate, Checkpoint, CheckpointVotes
 from maftia.replica.messages import Done, Need, Share, SigningMessage, Vote
 from maftia.replica.purposes import CERTIFICATE
@@ -146,6 +149,7 @@ class ReplicaHandler:
         self._signing = SigningSessions(config.quorums, config.authenticator, config.purposes, self._signature_of)
         self._votes = CheckpointVotes(config.quorums, config.authenticator)
         self._sessions = ClientSessions(service.certificate, self._stored_answer)
+        self._queries = Allowance(QUERY_WORK_PER_S, QUERY_WORK_BURST)
         self._connected: set[PartyId] = set()
         self._has_told_of_loss = False
         self._state = STARTING
@@ -273,11 +277,22 @@ class ReplicaHandler:
             return Step(outputs=[Reply(session, encode(refused), close=True)])
         if isinstance(message, StatusQuery):
             return self._tell(session, self._status())
+        if isinstance(message, Query):
+            return self._on_query(session, message, now)
         if isinstance(message, Confirm):
             return self._on_confirm(session, message, now)
         if isinstance(message, Watch):
             return self._watch(session, Subject(message.client, message.rid, message.digest))
         return self._on_submit(session, message, now)
+
+    def _on_query(self, session: int, query: Query, now: Now) -> Step[bytes, Reply]:
+        # upon QUERY: what my newest commit lists, at once, while there is time for such work
+        if not self._queries.has_room(now.monotonic_ms):
+            rid = rid_of_request(query.request)
+            return self._refuse(session, rid, Refusal(Code.OVERLOADED, "too many ask at the moment"))
+        answer, work = self._service.query(query.request)
+        self._queries.spend(work)
+        return self._tell(session, answer)
 
     def _on_confirm(self, session: int, confirm: Confirm, now: Now) -> Step[bytes, Reply]:
         # upon CONFIRM: attested or refused; a nonce past its life is replaced, in its youth kept
@@ -293,7 +308,7 @@ class ReplicaHandler:
         # upon SUBMIT of a record that its client signed: watched, and ordered unless it was
         parsed = self._service.check_record(submit.record)
         if isinstance(parsed, Refusal):
-            return self._refuse(session, _rid_of(submit.record), parsed)
+            return self._refuse(session, rid_of_record(submit.record), parsed)
         refusal = self._reason_against(parsed, session, now)
         if refusal is not None:
             return self._refuse(session, parsed.subject.rid, refusal)
@@ -425,13 +440,3 @@ def _note_of(effect: Effect, commit: Commit) -> Note:
             "round": commit.leader.round,
         },
     )
-
-
-def _rid_of(record: bytes) -> bytes:
-    """The rid of a refused record, so that its client knows what was refused; empty if it holds none."""
-    try:
-        outer: Record = decode(record, Record, RECORD_SIZE_BYTES_MAX)
-        body: RecordBody = decode(outer.body, RecordBody, RECORD_SIZE_BYTES_MAX)
-        return read_request(body.request).rid
-    except FormatError:
-        return b""

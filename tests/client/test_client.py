@@ -17,7 +17,9 @@ from maftia.core.errors import Code, FormatError, RefusedError
 from maftia.core.identifiers import PartyId
 from maftia.core.signing import SigningKey
 from maftia.core.spki import UnsupportedKeyError, verify_by_key
-from maftia.dca.messages import ClientMessage, Confirm, Refused, Submit, Watch, Welcome
+from maftia.dca.form import read_request
+from maftia.dca.messages import ClientMessage, Confirm, Listed, Query, Refused, Submit, Watch, Welcome
+from maftia.dca.requests import request_digest
 from maftia.net.channel import Channel
 from tests.client.authority import ca_private
 from tests.client.servers import Behaviour, Servers, utc_ms
@@ -266,3 +268,49 @@ async def test_subject_keys_sign_as_servers_verify(
 async def test_keys_that_cannot_sign_are_refused() -> None:
     with pytest.raises(UnsupportedKeyError):
         SubjectKey(x25519.X25519PrivateKey.from_private_bytes(b"\x05" * 32))
+
+
+async def test_a_retrieve_out_of_order_gives_what_an_ordered_one_does() -> None:
+    async with cluster() as (servers, client):
+        issued = await client.issue(key(), WWW)
+        ordered = await client.retrieve(key=key().spki)
+        assert await client.retrieve(key=key().spki, consistency="quorum") == ordered == (issued.certificate,)
+        assert await client.retrieve(names=["dns:none.example.org"], consistency="quorum") == ()
+        async with client_of(servers, 2) as stranger:
+            assert await stranger.retrieve(names=WWW, consistency="quorum") == ordered
+
+
+async def test_a_retrieve_out_of_order_bears_a_server_that_lies_and_one_that_is_silent() -> None:
+    liars: tuple[Behaviour | None, ...] = (none_is_there, None)
+    for liar in liars:
+        async with cluster({1: liar}) as (_, client):
+            issued = await client.issue(key(), WWW)
+            await client.retrieve(names=WWW)
+            assert await client.retrieve(names=WWW, consistency="quorum") == (issued.certificate,)
+
+
+async def none_is_there(channel: Channel) -> None:
+    """A server that answers every query with an empty list, twice."""
+    facts = sample_cluster().cluster
+    await channel.send(encode(Welcome("test", facts.cluster_id, 0, 1, bytes(32))))
+    while True:
+        message: ClientMessage = decode(await channel.receive(), ClientMessage, 10**6)
+        if isinstance(message, Query):
+            request = read_request(message.request)
+            listed = encode(Listed(request.rid, request_digest(message.request), (), ()))
+            await channel.send(listed, listed)
+
+
+async def test_what_has_ended_by_this_clock_is_not_listed_out_of_order() -> None:
+    async with cluster() as (servers, client):
+        issued = await client.issue(key(), WWW)
+        ends_ms = issued.certificate.facts.not_after_s * 1000
+        for now_ms, found in ((ends_ms + 999, (issued.certificate,)), (ends_ms + 1000, ())):
+            async with open_client(
+                servers.dealing.cluster,
+                SigningKey(b"\x05" * 32),
+                utc_ms=lambda now_ms=now_ms: now_ms,
+                random_bytes=seeded_bytes("late"),
+                connects=servers.connects(),
+            ) as late:
+                assert await late.retrieve(names=WWW, consistency="quorum") == found

@@ -9,7 +9,7 @@ from maftia.core.errors import Code
 from maftia.core.hashing import H
 from maftia.core.limits import CERTIFICATE_ENVELOPE_BYTES_MAX, RETRIEVE_EXAMINED_MAX
 from maftia.core.signing import SigningKey
-from maftia.dca import effects
+from maftia.dca import finding
 from maftia.dca.credentials import Credentials
 from maftia.dca.registry import REVOKED, SUPERSEDED, VALID, Registry
 from tests.dca.world import (
@@ -517,9 +517,9 @@ def test_retrieve_lists_no_more_than_an_answer_can_bring(monkeypatch):
     world = World(policy=policy_with(retrieve_max="1000"))
     serials = {world.issue(ALICE, K1, A).serial for _ in range(2)}
     fits = sum(len(world.service.tbs(serial)) + CERTIFICATE_ENVELOPE_BYTES_MAX for serial in serials)
-    monkeypatch.setattr(effects, "OUTCOME_CERTIFICATES_BYTES_MAX", fits)
+    monkeypatch.setattr(finding, "OUTCOME_CERTIFICATES_BYTES_MAX", fits)
     assert valid(world, key=K1) == serials
-    monkeypatch.setattr(effects, "OUTCOME_CERTIFICATES_BYTES_MAX", fits - 1)
+    monkeypatch.setattr(finding, "OUTCOME_CERTIFICATES_BYTES_MAX", fits - 1)
     answer = world.retrieve(BOB, key=K1)
     assert (answer.code, answer.serials) == (Code.POLICY_VIOLATION, ())
     assert answer.detail.startswith("more certificates match")
@@ -527,7 +527,7 @@ def test_retrieve_lists_no_more_than_an_answer_can_bring(monkeypatch):
 
 def test_retrieve_looks_through_a_bounded_number(monkeypatch):
     assert RETRIEVE_EXAMINED_MAX >= 1000, "no less than any policy lists"
-    monkeypatch.setattr(effects, "RETRIEVE_EXAMINED_MAX", 2)
+    monkeypatch.setattr(finding, "RETRIEVE_EXAMINED_MAX", 2)
     world = World()
     for name in (A, A, B):
         world.issue(ALICE, K1, name)

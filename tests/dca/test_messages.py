@@ -25,7 +25,9 @@ from maftia.dca.messages import (
     Attested,
     ClientMessage,
     Confirm,
+    Listed,
     Outcome,
+    Query,
     Refused,
     ServerMessage,
     StatusReply,
@@ -38,6 +40,8 @@ ID, RID = bytes(32), bytes(16)
 ATTESTATION = Attestation(0, "g" * GATHERER_LENGTH_MAX, ID, 0, bytes(64))
 LARGEST: dict[type[Wire], Wire] = {
     Confirm: Confirm(bytes(RECORD_SIZE_BYTES_MAX), bytes(64), ID, bytes(SIGNATURE_SIZE_BYTES_MAX)),
+    Query: Query(bytes(RECORD_SIZE_BYTES_MAX)),
+    Listed: Listed(RID, ID, (), ()),
     Watch: Watch(ID, RID, ID),
     Welcome: Welcome("v" * 64, ID, 0, 0, ID),
     Attested: Attested(RID, ATTESTATION),
@@ -54,8 +58,14 @@ ANSWER = Answer(
     2**63 - 1,
     TIME_MS_MAX,
 )
-FREE = {(Refused, "detail"), (Outcome, "answer"), (Outcome, "certificates")}
-"""bounded by the frame; a client keeps the first answer of each server and shortens details"""
+FREE = {
+    (Refused, "detail"),
+    (Outcome, "answer"),
+    (Outcome, "certificates"),
+    (Listed, "serials"),
+    (Listed, "certificates"),
+}
+"""bounded by the frame; a client keeps the newest answer of each server and shortens details"""
 
 
 def longer(value: object) -> object:

@@ -1,0 +1,28 @@
+"""How much work strangers may cause: so much a second, and so much at once.
+
+What a piece of work costs is known when it is done, so it is begun while anything is
+left and paid for afterwards; a debt is worked off before the next.
+"""
+
+from __future__ import annotations
+
+
+class Allowance:
+    """A store of work that fills by itself up to a bound."""
+
+    def __init__(self, per_s: int, burst: int) -> None:
+        self._per_s = per_s
+        self._burst_milli = burst * 1000
+        self._left_milli = self._burst_milli
+        self._at_ms: int | None = None
+
+    def has_room(self, monotonic_ms: int) -> bool:
+        """Whether work may begin now."""
+        passed_ms = 0 if self._at_ms is None else max(0, monotonic_ms - self._at_ms)
+        self._at_ms = monotonic_ms
+        self._left_milli = min(self._burst_milli, self._left_milli + passed_ms * self._per_s)
+        return self._left_milli > 0
+
+    def spend(self, work: int) -> None:
+        """So much was done."""
+        self._left_milli -= work * 1000
