@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from maftia.cli.access import cluster_options, one_use_identity, read_cluster, with_client
 from maftia.cli.output import EXIT_DONE, EXIT_NO_QUORUM, print_json
 from maftia.client.client import ServerStatus
 from maftia.core.cluster_file import ClusterFile
+from maftia.core.errors import printable
 
 ACTIVE = "active"
 STATUS_TIMEOUT_S = 5.0
@@ -84,7 +86,7 @@ def _print_table(cluster: ClusterFile, servers: tuple[ServerStatus, ...]) -> Non
         if reply is None:
             table.add_row(str(server.server), server.address, "unreachable")
             continue
-        row = [reply.state, str(reply.round), str(reply.commit), reply.state_digest.hex()[:16]]
+        row = [escape(printable(reply.state)), str(reply.round), str(reply.commit), reply.state_digest.hex()[:16]]
         table.add_row(str(server.server), server.address, *row, " ".join(map(str, reply.peers)))
     Console().print(table)
     for server in servers:

@@ -12,7 +12,7 @@ from typing import Protocol
 import trio
 
 from maftia.core.codec import decode, encode
-from maftia.core.errors import FormatError
+from maftia.core.errors import FormatError, printable
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.limits import CLIENT_FRAME_SIZE_BYTES_MAX, FRAME_SIZE_BYTES_MAX
 from maftia.dca.messages import ClientMessage, ServerMessage, Welcome
@@ -73,7 +73,7 @@ class ServerLink:
             try:
                 channel = await self._connect()
             except ChannelError as error:
-                self.problem = str(error)
+                self.problem = printable(str(error))
                 self._listener.lost(self.server)
             else:
                 if await self._serve(channel):
@@ -89,7 +89,7 @@ class ServerLink:
                 nursery.start_soon(self._write, channel, nursery.cancel_scope)
                 await self._read(channel)
         except* (ChannelError, FormatError) as errors:
-            self.problem = str(errors.exceptions[0])
+            self.problem = printable(str(errors.exceptions[0]))
         finally:
             was_up, self._is_up = self._is_up, False
             self._outbox.clear()
@@ -110,7 +110,7 @@ class ServerLink:
         expected = (self._domain.cluster, self._domain.epoch, self.server)
         if (welcome.cluster, welcome.epoch, welcome.server) != expected:
             raise FormatError("the server at this address is not the one that the cluster file names")
-        self._is_up, self.problem, self.version = True, "", welcome.version[:64]
+        self._is_up, self.problem, self.version = True, "", printable(welcome.version[:64])
         self._listener.welcomed(self.server, welcome)
 
     async def _write(self, channel: Channel, scope: trio.CancelScope) -> None:
@@ -122,5 +122,5 @@ class ServerLink:
                 if frames:
                     await channel.send(*frames)
         except ChannelError as error:
-            self.problem = str(error)
+            self.problem = printable(str(error))
             scope.cancel()

@@ -35,7 +35,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from maftia.core.codec import decode
-from maftia.core.errors import Code, FormatError, Refusal
+from maftia.core.errors import Code, FormatError, Refusal, printable
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import ANSWER_SIZE_BYTES_MAX, ATTESTATION_AGREEMENT_MS
 from maftia.core.quorum import Quorums
@@ -44,9 +44,6 @@ from maftia.core.x509 import certificate_facts, is_signed_by
 from maftia.dca.evidence import Claim, Subject, attestation_verifies
 from maftia.dca.messages import Outcome, Refused
 from maftia.dca.requests import ISSUE, RETRIEVE, UPDATE, Answer, Attestation, Request
-
-DETAIL_LENGTH_MAX = 500
-"""what a refusing server may have people read"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,11 +219,6 @@ class ReplyCollector:
             return certificate_facts(certificate).serial == serial and is_signed_by(certificate, self._ca_key)
         except FormatError:
             return False
-
-
-def printable(text: str) -> str:
-    """A server's words, fit for a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text[:DETAIL_LENGTH_MAX])
 
 
 def _by_server(attestations: Iterable[Attestation]) -> tuple[Attestation, ...]:

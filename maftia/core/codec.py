@@ -13,7 +13,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 import msgspec
 
-from maftia.core.errors import FormatError
+from maftia.core.errors import FormatError, printable
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ def decode(data: bytes, kind: type[T] | Any, size_bytes_max: int) -> T:
     try:
         value: T = decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as error:
-        raise FormatError(f"cannot decode: {error}") from None
+        raise FormatError(f"cannot decode: {printable(str(error))}") from None  # it quotes what was sent
     if _encoder.encode(value) != data:
         raise FormatError("not the canonical encoding")
     return value

@@ -46,12 +46,13 @@ class FormatError(MaftiaError):
 
 
 class RefusedError(MaftiaError):
-    """The cluster said no."""
+    """The cluster said no.  `rid` names the request, where there was one."""
 
-    def __init__(self, refusal: Refusal, servers_agreeing: int = 0) -> None:
+    def __init__(self, refusal: Refusal, servers_agreeing: int = 0, rid: bytes = b"") -> None:
         super().__init__(f"{refusal.code}: {refusal.detail}" if refusal.detail else str(refusal.code))
         self.refusal = refusal
         self.servers_agreeing = servers_agreeing
+        self.rid = rid
 
 
 class NoQuorumError(MaftiaError):
@@ -64,3 +65,12 @@ class CryptoError(MaftiaError):
 
 class InvariantError(AssertionError):
     """The impossible happened: stop before harm is done."""
+
+
+TEXT_LENGTH_MAX = 500
+"""what somebody else may have people read"""
+
+
+def printable(text: str) -> str:
+    """Somebody else's text, made fit for a terminal and a log: short, and without control characters."""
+    return "".join(char if char.isprintable() else "?" for char in text[:TEXT_LENGTH_MAX])

@@ -30,22 +30,30 @@ class RecentAnswers:
 
     def find(self, subject: Subject) -> bytes | None:
         """The encoded answer, if it is among the last."""
-        return self._state.get(_answer_key(subject))
+        held = self._state.get(_answer_key(subject))
+        return None if held is None else held[_NUMBER_BYTES:]
 
     def keep(self, subject: Subject, answer: bytes) -> None:
         """Remember an answer, and drop the oldest.  Between commits only."""
-        changes: dict[bytes, bytes | None] = {}
-        oldest = _number_key(self._next - RECENT_OUTCOMES_MAX) if self._next >= RECENT_OUTCOMES_MAX else None
-        if oldest is not None and (dropped := self._state.get(oldest)) is not None:
-            changes |= {oldest: None, dropped: None}
-        changes |= {_number_key(self._next): _answer_key(subject), _answer_key(subject): answer}
-        self._state.write_local(changes)
+        number, key = _number(self._next), _answer_key(subject)
+        self._state.write_local({**self._drop_oldest(), _BY_NUMBER + number: key, key: number + answer})
         self._next += 1
+
+    def _drop_oldest(self) -> dict[bytes, bytes | None]:
+        if self._next < RECENT_OUTCOMES_MAX:
+            return {}
+        number = _number(self._next - RECENT_OUTCOMES_MAX)
+        key = self._state.get(_BY_NUMBER + number)
+        if key is None:
+            return {}
+        held = self._state.get(key)
+        is_last = held is not None and held.startswith(number)  # else it was answered anew since
+        return {_BY_NUMBER + number: None, **({key: None} if is_last else {})}
 
 
 def _answer_key(subject: Subject) -> bytes:
     return _ANSWERS + subject.client + subject.rid + subject.digest
 
 
-def _number_key(number: int) -> bytes:
-    return _BY_NUMBER + number.to_bytes(_NUMBER_BYTES, "big")
+def _number(number: int) -> bytes:
+    return number.to_bytes(_NUMBER_BYTES, "big")

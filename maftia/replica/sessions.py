@@ -17,11 +17,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from maftia.core.codec import decode, encode
+from maftia.core.errors import Code
 from maftia.core.limits import RECENT_OUTCOMES_MAX, WATCHES_PER_SESSION_MAX
 from maftia.dca.evidence import Subject
 from maftia.dca.fold import needs_of
 from maftia.dca.messages import Outcome, ServerMessage
 from maftia.dca.requests import Answer
+
+UNCOUNTED = frozenset({Code.STALE_REQUEST, Code.DUPLICATE_REQUEST})
+"""refusals that leave the request as it was"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,17 @@ class Settled:
     @property
     def needs(self) -> tuple[bytes, ...]:
         """Serials of the certificates that go with it."""
-        return needs_of(decode(self.answer, Answer, len(self.answer)))
+        return needs_of(self._decoded)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the request counted: a rid that is not of this day yet may count tomorrow."""
+        return self._decoded.code not in UNCOUNTED
+
+    @property
+    def _decoded(self) -> Answer:
+        answer: Answer = decode(self.answer, Answer, len(self.answer))
+        return answer
 
 
 class ClientSessions:
@@ -120,7 +134,8 @@ class ClientSessions:
     def outcome(self, settled: Settled) -> list[Reply]:
         """The order has settled a request."""
         # upon an effect: told to its watchers, once every certificate that it needs is finished
-        self._remember(settled)
+        if settled.is_final:
+            self._remember(settled)
         if settled.subject not in self._watchers:
             return []
         return self._tell(settled)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maftia.client.reply_collector import AttestationCollector, Believed, Refusals, Refuted, ReplyCollector, printable
-from maftia.core.errors import Code
+from maftia.client.reply_collector import AttestationCollector, Believed, Refusals, Refuted, ReplyCollector
+from maftia.core.errors import Code, printable
 from maftia.core.limits import ANSWER_SERIALS_MAX, ATTESTATION_AGREEMENT_MS
 from maftia.core.quorum import Quorums
 from maftia.dca.compose import SignedRequest

@@ -32,3 +32,14 @@ def test_only_the_last_are_kept_over_restarts_too(monkeypatch: pytest.MonkeyPatc
     kept = RecentAnswers(State(store))
     assert [kept.find(subject(number)) is not None for number in range(11)] == [False] * 7 + [True] * 4
     assert len(list(store.scan(b"local/recent"))) == 8
+
+
+def test_what_was_answered_anew_stays_as_long_as_its_newest_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "RECENT_OUTCOMES_MAX", 3)
+    kept = RecentAnswers(State(MemoryKeyValue()))
+    for number, answer in ((1, b"old"), (2, b""), (1, b"new"), (3, b""), (4, b"")):
+        kept.keep(subject(number), answer)
+    assert kept.find(subject(1)) == b"new"
+    assert kept.find(subject(2)) is None
+    kept.keep(subject(5), b"")
+    assert kept.find(subject(1)) is None

@@ -106,3 +106,12 @@ def test_told_once_the_session_may_watch_again() -> None:
     desk.sessions.watch(1, subject(7))
     desk.sessions.outcome(settled(7))
     assert desk.sessions._watches[1] == set()
+
+
+def test_a_refusal_that_did_not_count_is_told_and_not_remembered() -> None:
+    for code in ("staleRequest", "duplicateRequest"):
+        desk = Desk(1)
+        desk.sessions.watch(1, subject(7))
+        refused = Settled(subject(7), encode(Answer(code, "", ISSUE, b"", (), 1, 1000)))
+        assert [reply.session for reply in desk.sessions.outcome(refused)] == [1]
+        assert desk.sessions.settled(subject(7)) is None
