@@ -133,6 +133,12 @@ def inspect_command(file: Path, passphrase_file: Path | None) -> None:
     """Show the public facts of a cluster.toml or an init file, and check that its parts fit.
 
     In an init file every share is checked against its verification key (exit 1 where one does not fit).
+
+    \b
+    maftia-dealer inspect my-ca/cluster.toml
+    maftia-dealer inspect server-0.init --passphrase-file pass
+
+    Exit codes: 0 its parts fit; 1 they do not; 2 wrong use or unreadable input.
     """
     data = _read(file, INIT_FILE_SIZE_BYTES_MAX)
     try:
@@ -148,7 +154,13 @@ def inspect_command(file: Path, passphrase_file: Path | None) -> None:
 
 @dealer.command("policy")
 def policy_command() -> None:
-    """Print the default policy.toml, with comments."""
+    """Print the default policy.toml, with comments.
+
+    \b
+    maftia-dealer policy > policy.toml
+
+    Exit codes: 0 done; 2 wrong use.
+    """
     click.echo(DEFAULT_POLICY_TOML, nl=False)
 
 
@@ -159,7 +171,13 @@ def policy_command() -> None:
 @click.option("--name", "names", multiple=True, metavar="GLOB", help="Names it is good for, as dns:*.example.org.")
 @click.option("--out", type=_PATH, required=True, metavar="FILE", help="The token file: a secret for its user.")
 def token_command(uses: int, names: tuple[str, ...], out: Path) -> None:
-    """Make a token file, and print the entry that policy.toml needs for it."""
+    """Make a token file, and print the entry that policy.toml needs for it.
+
+    \b
+    maftia-dealer token --uses 10 --name "dns:*.example.org" --out alice.token >> policy.toml
+
+    Exit codes: 0 done; 2 wrong use or cannot write.
+    """
     token = new_token(os.urandom)
     entry = token_entry(token, uses, names)
     write_file(out, OutputFile(f"{token}\n".encode(), SECRET_MODE))

@@ -58,6 +58,11 @@ def maftia() -> None:
     Use it:      maftia issue --cluster my-ca/cluster.toml --new-key key.pem \\
                               --name dns:www.example.org --out cert.pem
 
+    Each command's --help has examples. Completion in bash, for zsh and fish alike:
+
+    \b
+    eval "$(_MAFTIA_COMPLETE=bash_source maftia)"
+
     Exit codes: 0 done; 1 the cluster (or a verification) said no; 2 wrong use or
     unreadable input; 3 no quorum of servers answered in time.
     """

@@ -188,6 +188,8 @@ def issue(**options: Any) -> None:
     \b
     maftia issue --cluster cluster.toml --new-key key.pem --name dns:www.example.org --out cert.pem
     maftia issue --cluster cluster.toml --key key.pem --name dns:a.example --name dns:b.example --out cert.pem
+
+    Exit codes: 0 done; 1 refused; 2 wrong use; 3 no quorum in time: ask again with the --rid that is printed.
     """
 
     async def request(client: Client, binding: Binding, timeout_s: float) -> Issued:
@@ -217,6 +219,8 @@ def update(sign_with: Path | None, **options: Any) -> None:
 
     \b
     maftia update --cluster cluster.toml --key key.pem --name dns:new.example.org --out cert.pem
+
+    Exit codes: 0 done; 1 refused; 2 wrong use; 3 no quorum in time: ask again with the --rid that is printed.
     """
     rights = [subject_key(load_private_key(sign_with, options["key_passphrase_file"]))] if sign_with else []
 

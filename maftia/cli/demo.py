@@ -35,6 +35,12 @@ def demo(bits: str, keep: bool) -> None:
     """Deal four servers, use them, kill one, use them again.
 
     Everything runs on this machine in a temporary folder, as four real server processes over TLS.
+
+    \b
+    maftia demo
+    maftia demo --bits 3072 --keep
+
+    Exit codes: 0 every step did what it should; 1 or 3 one did not, or not in time.
     """
     folder = Path(tempfile.mkdtemp(prefix="maftia-demo-"))
     show = Demo(folder, bits)

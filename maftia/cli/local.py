@@ -32,6 +32,12 @@ def up(folder: Path, only: str | None, passphrase_file: Path | None) -> None:
     """Start the servers of a dealt folder, and stop them on SIGTERM or Ctrl-C.
 
     Data is kept in FOLDER/data-<i>, logs in FOLDER/server-<i>.log. Prints `ready` when every started server is active.
+
+    \b
+    maftia local up my-ca
+    maftia local up my-ca --only 0,1,2
+
+    Exit codes: 0 stopped cleanly; 1 a server was not; 2 wrong use; 3 they did not become active in time.
     """
     cluster = read_cluster(folder / "cluster.toml", None)
     servers = servers_of(folder, _parties(only), passphrase_file)

@@ -48,6 +48,8 @@ def revoke(**options: Any) -> None:
     \b
     maftia revoke --cluster cluster.toml --cert cert.pem
     maftia revoke --cluster cluster.toml --key key.pem --sign-with key.pem --reason keyCompromise
+
+    Exit codes: 0 done; 1 refused, or nothing matched; 2 wrong use; 3 no quorum in time: ask again with --rid.
     """
     cluster = read_cluster(options["cluster_path"], options["cluster_sha256"])
     serial, key, rights = _revocation_target(options)

@@ -45,6 +45,8 @@ def run(
 
     \b
     maftia server run server-0.init --data /var/lib/maftia --passphrase-file /etc/maftia/passphrase
+
+    Exit codes: 0 stopped by SIGTERM; 1 had to stop, the log says why; 2 cannot start.
     """
     from maftia.server.config import ServerStartError, load_config
     from maftia.server.process import ServerFailedError

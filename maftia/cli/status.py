@@ -25,7 +25,10 @@ STATUS_TIMEOUT_S = 5.0
 def status(cluster_path: Path, cluster_sha256: str | None, timeout_s: float, as_json: bool) -> int:
     """How every server of the cluster is, as each says itself.
 
-    Exit code 0 if n−t servers are active, else 3.
+    \b
+    maftia status --cluster cluster.toml
+
+    Exit codes: 0 n−t servers are active; 2 wrong use; 3 fewer are.
     """
     cluster = read_cluster(cluster_path, cluster_sha256)
     servers = query_status(cluster, min(timeout_s, STATUS_TIMEOUT_S), quiet=as_json)
