@@ -103,7 +103,8 @@ def _only(error: BaseException) -> BaseException:
 def _translated(error: BaseException) -> BaseException:
     if isinstance(error, RefusedError):
         refusal = error.refusal
-        return CommandError(EXIT_REFUSED, refusal.code, refusal.detail, error.servers_agreeing)
+        named = {"rid": str(uuid.UUID(bytes=error.rid))} if error.rid else {}
+        return CommandError(EXIT_REFUSED, refusal.code, refusal.detail, error.servers_agreeing, **named)
     if isinstance(error, RequestTimeoutError):
         rid = str(uuid.UUID(bytes=error.rid))
         detail = f"{error}. No file was written. The request may still take effect: ask again with --rid {rid}"

@@ -344,7 +344,9 @@ class Client:
         return tuple(self._composer.prove(signed, key.spki, key.sign) for key in keys)
 
     async def _perform(self, wish: Wish, timeout_s: float) -> Believed:
-        rid_time_ms(wish.signed.subject.rid)  # servers could not even say for which request they refuse it
+        # what servers could not even say for which request they refuse it
+        rid_time_ms(wish.signed.subject.rid)
+        wish.check_bounds(self._cluster.n)
         return await self._run(Conversation(self._deployment, wish, _now_ms()), timeout_s)
 
     async def _query(self, signed: SignedRequest, timeout_s: float) -> tuple[Certificate, ...]:
@@ -376,7 +378,7 @@ class Client:
     def _judged(self, conversation: Conversation | QueryConversation) -> Believed:
         result = conversation.result
         if isinstance(result, Refuted):
-            raise RefusedError(result.refusal, len(result.servers))
+            raise RefusedError(result.refusal, len(result.servers), conversation.rid)
         if result is None:
             raise RequestTimeoutError(
                 conversation.rid, {s: link.problem for s, link in self.links.items() if link.problem}

@@ -30,10 +30,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from maftia.client.reply_collector import AttestationCollector, Believed, Refuted, ReplyCollector
-from maftia.core.errors import Code, InvariantError
+from maftia.core.errors import Code, FormatError, InvariantError
 from maftia.core.hashing import H
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import CONTACT_PAUSE_MS, GATHER_PAUSE_MS
+from maftia.core.limits import (
+    CONTACT_PAUSE_MS,
+    GATHER_PAUSE_MS,
+    PROOFS_PER_RECORD_MAX,
+    RECORD_SIZE_BYTES_MAX,
+    TOKENS_PER_RECORD_MAX,
+)
 from maftia.core.quorum import Quorums
 from maftia.core.signing import Authenticator
 from maftia.core.spki import key_digest
@@ -56,6 +62,10 @@ class Deployment:
     """SubjectPublicKeyInfo of the DCA"""
 
 
+ATTESTATION_BYTES = 256
+"""the most that an attestation and its share of the framing take in a record"""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """A request with what its client can show for it."""
@@ -71,6 +81,15 @@ class Wish:
     contact: Contact = "quorum"
     is_repeated: bool = False
     """the rid was used before: there may be an answer already"""
+
+    def check_bounds(self, n: int) -> None:
+        """Raises FormatError for a request that n servers could not even read, with what to do about it."""
+        if len(self.proofs) > PROOFS_PER_RECORD_MAX or len(self.tokens) > TOKENS_PER_RECORD_MAX:
+            most = f"at most {PROOFS_PER_RECORD_MAX} keys and {TOKENS_PER_RECORD_MAX} tokens"
+            raise FormatError(f"a request can show {most}")
+        size = len(self.signed.data) + sum(len(proof.key) + len(proof.signature) for proof in self.proofs)
+        if size + n * ATTESTATION_BYTES > RECORD_SIZE_BYTES_MAX:
+            raise FormatError("the request is larger than servers read: use fewer names, or fewer or smaller keys")
 
 
 @dataclass(frozen=True, slots=True)

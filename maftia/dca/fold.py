@@ -129,6 +129,8 @@ class Fold:
         case = read_case(self._domain, self._mode, record.request, record.subject)
         if isinstance(case, Refusal):
             return case, ()
+        if record.request.kind == RETRIEVE and (record.body.attestations or record.body.proofs or record.body.tokens):
+            return Refusal(Code.MALFORMED, "a retrieve takes no evidence"), ()
         if self._has_too_much(record.body):
             return Refusal(Code.MALFORMED, "more evidence than a record may hold"), ()
         key = None if case.key is None else case.key.digest

@@ -311,7 +311,10 @@ class ReplicaHandler:
             return self._refuse(session, rid_of_record(submit.record), parsed)
         refusal = self._reason_against(parsed, session, now)
         if refusal is not None:
-            return self._refuse(session, parsed.subject.rid, refusal)
+            step = self._refuse(session, parsed.subject.rid, refusal)
+            if refusal.code == Code.OVERLOADED and self._sessions.can_watch(session, parsed.subject):
+                step.extend(self._watch(session, parsed.subject))  # others may order it, and the client counts voices
+            return step
         step = self._watch(session, parsed.subject)
         if self._sessions.settled(parsed.subject) is None:
             self._take(self._order.submit(submit.record, now), now, step)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
 from maftia.client.conversation import Conversation, Say, Wish
 from maftia.client.reply_collector import Believed, Refuted
 from maftia.core.codec import decode
-from maftia.core.errors import Code
+from maftia.core.errors import Code, FormatError
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import CONTACT_PAUSE_MS, GATHER_PAUSE_MS
+from maftia.core.limits import CONTACT_PAUSE_MS, GATHER_PAUSE_MS, PROOFS_PER_RECORD_MAX
 from maftia.core.spki import key_digest, verify_by_key
 from maftia.dca.evidence import CHALLENGE_GATHERER, Claim, attest
 from maftia.dca.fold import ParsedRecord, parse_record
 from maftia.dca.messages import Attested, Confirm, Submit, Watch
-from maftia.dca.requests import REVOKE, Record, challenge_string
+from maftia.dca.requests import REVOKE, KeyProof, Record, challenge_string
 from tests.client.authority import (
     COMPOSER,
     DOMAIN,
@@ -262,3 +264,14 @@ def test_serial_is_what_the_answer_says() -> None:
         talk.heard(server(i), outcome(talk.subject, answer(serial=SERIAL), certificate()), 0)
     assert isinstance(talk.result, Believed)
     assert talk.result.answer.serial == SERIAL
+
+
+def test_what_servers_could_not_read_is_told_before_anything_is_sent() -> None:
+    signed = COMPOSER.revoke(rid(), key=key().spki)
+    proof = COMPOSER.prove(signed, key().spki, key().sign)
+    Wish(signed, COMPOSER, proofs=(proof,) * PROOFS_PER_RECORD_MAX).check_bounds(N)
+    with pytest.raises(FormatError, match="at most"):
+        Wish(signed, COMPOSER, proofs=(proof,) * (PROOFS_PER_RECORD_MAX + 1)).check_bounds(N)
+    large = KeyProof(b"k" * 16_000, b"s")
+    with pytest.raises(FormatError, match="larger than servers read"):
+        Wish(signed, COMPOSER, proofs=(large, large)).check_bounds(N)

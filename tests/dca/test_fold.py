@@ -228,6 +228,21 @@ def test_too_much_evidence_is_malformed(evidence):
     assert world.answer(ALICE.compose.record(signed, **evidence)).code == Code.MALFORMED
 
 
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        {"attestations": attestations(ALICE.issue(rid(1), KEY, "dns:a.example"), servers=(0,))},
+        {"proofs": (KeyProof(b"", b""),)},
+        {"tokens": (TokenProof(b"", b""),)},
+    ],
+    ids=["attestation", "proof", "token"],
+)
+def test_a_retrieve_takes_no_evidence_so_none_is_verified_for_it(evidence):
+    world = World()
+    signed = ALICE.compose.retrieve(rid(1), names=["dns:a.example"])
+    assert world.answer(ALICE.compose.record(signed, **evidence)).code == Code.MALFORMED
+
+
 @pytest.mark.parametrize("kind", ["revoke", "update"])
 def test_all_that_match_are_removed_and_the_answer_lists_what_fits_and_counts_the_rest(monkeypatch, kind):
     monkeypatch.setattr(fold, "ANSWER_SERIALS_MAX", 2)

@@ -519,6 +519,19 @@ def test_a_full_server_says_so(world: World, monkeypatch: pytest.MonkeyPatch) ->
     assert refusal_of(world, client, client.new_rid()).code == Code.OVERLOADED
 
 
+def test_a_full_server_still_tells_what_others_ordered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.servers[0].handler._order, "can_accept", lambda: False)
+    client = client_of(world)
+    signed = client.composer.retrieve(client.new_rid(), names=[WWW])
+    record = client.composer.record(signed)
+    for party in (0, 1):
+        world.client_frame(client, PartyId(party), encode(Submit(record)))
+    world.run(3_000)
+    heard = [(party, type(message)) for party, message in client.heard if not isinstance(message, Welcome)]
+    assert heard.index((0, Refused)) < heard.index((0, Outcome))
+    assert (1, Outcome) in heard
+
+
 def test_a_stopping_server_takes_no_request(world: World) -> None:
     client = client_of(world)
     world.servers[0].handler.stop()
