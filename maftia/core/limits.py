@@ -172,6 +172,10 @@ PROOFS_PER_RECORD_MAX = 4
 """keys that sign a request as evidence: the new one, the old one, and room"""
 TOKENS_PER_RECORD_MAX = 4
 """tokens offered with a request: each costs a signature check"""
+FOREIGN_EXAMINED_MAX = 64
+"""certificates of other clients that a revocation or update without a right makes every server read"""
+REVOKE_EXAMINED_MAX = 4096
+"""entries that a revocation or update by names reads; each costs some 16 µs on every server"""
 RETRIEVE_EXAMINED_MAX = 4096
 """certificates of a key or name that one retrieve looks through, on every server"""
 QUERY_WORK_PER_S = 20_000

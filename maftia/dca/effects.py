@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from maftia.core.cluster_file import KEY_MAJOR
 from maftia.core.errors import Code, InvariantError, Refusal
+from maftia.core.limits import FOREIGN_EXAMINED_MAX, REVOKE_EXAMINED_MAX
 from maftia.core.policy import Policy
 from maftia.core.spki import PublicKeyFacts
 from maftia.dca.certificate import Certifier, Place
@@ -103,11 +105,8 @@ class Effects:
 
     def _replaced(self, case: Case, rights: Rights) -> tuple[CertificateEntry, ...] | Refusal:
         """The certificates that an update replaces: of its key, or of its names."""
-        if self._mode == KEY_MAJOR:
-            matches = tuple(self._registry.valid_by_key(_key_of(case).digest))
-        else:
-            matches = tuple(self._with_names(case))
-        return _with_right(matches, rights)
+        matches = self._with_key(case, rights) if self._mode == KEY_MAJOR else self._with_names(case, rights)
+        return _with_right(tuple(matches), rights)
 
     def _key_refusal(self, case: Case, key: PublicKeyFacts, replaced: tuple[CertificateEntry, ...]) -> Refusal | None:
         if self._policy.cluster.shared_keys:
@@ -129,7 +128,8 @@ class Effects:
     # --- revoke
 
     def _revoke(self, place: Place, case: Case, shown: Shown) -> Done | Refusal:
-        mine = _with_right(tuple(self._to_revoke(case)), Rights(case.client, shown.keys))
+        rights = Rights(case.client, shown.keys)
+        mine = _with_right(tuple(self._to_revoke(case, rights)), rights)
         if isinstance(mine, Refusal):
             if mine.code == Code.UNAUTHORIZED and shown.is_short:
                 return Refusal(Code.CONFIRMATION_FAILED, "too few attestations count for the key")
@@ -141,15 +141,17 @@ class Effects:
                 self._registry.ban(key)
         return Done(serials=tuple(entry.serial for entry in mine))
 
-    def _to_revoke(self, case: Case) -> Iterator[CertificateEntry]:
+    def _to_revoke(self, case: Case, rights: Rights) -> Iterator[CertificateEntry]:
         request = case.request
         if request.serial:
             entry = self._registry.find(request.serial)
             found = iter([entry] if entry is not None and entry.status == VALID else [])
         elif self._mode == KEY_MAJOR:
-            found = self._registry.valid_by_key(_key_of(case).digest)
+            found = self._with_key(case, rights)
+            if case.identifiers:  # entries may be read for nothing
+                found = islice(found, REVOKE_EXAMINED_MAX)
         else:
-            found = self._with_names(case)
+            found = self._with_names(case, rights)
         for entry in found:
             if _is_named(case, entry):
                 yield entry
@@ -162,10 +164,28 @@ class Effects:
 
     # --- shared
 
-    def _with_names(self, case: Case) -> Iterator[CertificateEntry]:
-        """The valid certificates of exactly the names of the request."""
-        for entry in self._registry.valid_by_identifier(min(case.identifiers)):
-            if identifiers_of(entry.names) == case.identifiers:
+    def _with_key(self, case: Case, rights: Rights) -> Iterator[CertificateEntry]:
+        """The valid certificates of the key that one may change, and enough of others' to see that there are such.
+
+        Who shows no right makes nobody read all that a key has.
+        """
+        key = _key_of(case).digest
+        if key in rights.keys:
+            return self._registry.valid_by_key(key)
+        others = self._registry.of_others_by_key(key, rights.client)
+        return chain(self._registry.own_by_key(key, rights.client), islice(others, FOREIGN_EXAMINED_MAX))
+
+    def _with_names(self, case: Case, rights: Rights) -> Iterator[CertificateEntry]:
+        """The same for exactly the names of the request."""
+        first = min(case.identifiers)
+        own = self._registry.own_by_identifier(first, rights.client)
+        shown = (entry for key in sorted(rights.keys) for entry in self._registry.valid_by_key(key))
+        others = self._registry.of_others_by_identifier(first, rights.client)
+        candidates = chain(own, islice(others, FOREIGN_EXAMINED_MAX), shown)
+        seen: set[bytes] = set()
+        for entry in islice(candidates, REVOKE_EXAMINED_MAX):
+            if entry.serial not in seen and identifiers_of(entry.names) == case.identifiers:
+                seen.add(entry.serial)
                 yield entry
 
     def _retire(self, entries: tuple[CertificateEntry, ...], status: str, reason: str, place: Place) -> None:

@@ -97,6 +97,14 @@ class Registry:
         """The valid certificates that hold one identifier."""
         return map(self._require, self._by_identifier.serials(_identifier_digest(identifier)))
 
+    def own_by_key(self, key: bytes, client: bytes) -> Iterator[CertificateEntry]:
+        """The valid certificates of a key that this client requested."""
+        return map(self._require, self._by_key.serials(key, client))
+
+    def own_by_identifier(self, identifier: str, client: bytes) -> Iterator[CertificateEntry]:
+        """The valid certificates with an identifier that this client requested."""
+        return map(self._require, self._by_identifier.serials(_identifier_digest(identifier), client))
+
     def of_others_by_key(self, key: bytes, client: bytes) -> Iterator[CertificateEntry]:
         """The valid certificates of a key that other clients requested."""
         return self._of_others(self._by_key, key, client)

@@ -9,7 +9,7 @@ from maftia.core.errors import Code
 from maftia.core.hashing import H
 from maftia.core.limits import CERTIFICATE_ENVELOPE_BYTES_MAX, RETRIEVE_EXAMINED_MAX
 from maftia.core.signing import SigningKey
-from maftia.dca import finding
+from maftia.dca import effects, finding
 from maftia.dca.credentials import Credentials
 from maftia.dca.registry import REVOKED, SUPERSEDED, VALID, Registry
 from tests.dca.world import (
@@ -539,3 +539,29 @@ def test_names_that_differ_in_case_of_a_dn_only_are_the_same():
     world = World(policy=policy_with(dn='["*"]'))
     assert world.issue(ALICE, K1, "dn:CN=Alice,O=Example").code == ""
     assert world.issue(BOB, K2, "dn:CN=ALICE,O=Example").code == Code.NAME_TAKEN
+
+
+# --- what a stranger can make every server read
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_has_no_right_makes_servers_read_a_few_certificates_and_not_all(monkeypatch, mode):
+    monkeypatch.setattr(effects, "FOREIGN_EXAMINED_MAX", 2)
+    world = World(mode=mode)
+    for _ in range(12):
+        world.issue(ALICE, K1, A)
+    read, find = [], Registry.find
+    monkeypatch.setattr(Registry, "find", lambda registry, serial: read.append(serial) or find(registry, serial))
+    asked = {"key": K1} if mode == KEY_MAJOR else {"names": [A]}
+    assert world.revoke(MALLORY, **asked).code == Code.UNAUTHORIZED
+    assert len(read) <= 3
+    assert len(world.revoke(ALICE, **asked).serials) == 12
+
+
+def test_by_names_no_more_is_read_than_the_bound_and_what_is_beyond_stays(monkeypatch):
+    monkeypatch.setattr(effects, "REVOKE_EXAMINED_MAX", 3)
+    world = World(mode=NAME_MAJOR)
+    for _ in range(5):
+        world.issue(ALICE, K1, A)
+    assert [len(world.revoke(ALICE, names=[A]).serials) for _ in range(2)] == [3, 2]
+    assert world.revoke(ALICE, names=[A]).code == Code.NOT_FOUND
