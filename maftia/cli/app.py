@@ -58,7 +58,7 @@ def maftia() -> None:
     Use it:      maftia issue --cluster my-ca/cluster.toml --new-key key.pem \\
                               --name dns:www.example.org --out cert.pem
 
-    Each command's --help has examples. Completion in bash, for zsh and fish alike:
+    Each command's --help has examples. Completion in bash (zsh: zsh_source, fish: fish_source, see docs/operating.md):
 
     \b
     eval "$(_MAFTIA_COMPLETE=bash_source maftia)"
