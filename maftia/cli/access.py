@@ -68,14 +68,24 @@ def one_use_identity() -> bytes:
 
 
 def with_client(
-    cluster: ClusterFile, seed: bytes, work: Callable[[Client], Awaitable[T]], *, waiting: str, quiet: bool
+    cluster: ClusterFile,
+    seed: bytes,
+    work: Callable[[Client], Awaitable[T]],
+    *,
+    waiting: str,
+    quiet: bool,
+    changes: bool = True,
 ) -> T:
-    """Run `work` with a connected client; a spinner says what is waited for where a person watches."""
+    """Run `work` with a connected client; a spinner says what is waited for where a person watches.
+
+    `changes`: the request may take effect after a timeout, so its rid is told.
+    """
     console = Console(stderr=True)
+    run = partial(trio.run, _with_client, cluster, seed, work)
     if quiet or not console.is_terminal:
-        return _guarded(partial(trio.run, _with_client, cluster, seed, work))
+        return _guarded(run, changes)
     with console.status(waiting):
-        return _guarded(partial(trio.run, _with_client, cluster, seed, work))
+        return _guarded(run, changes)
 
 
 async def _with_client(cluster: ClusterFile, seed: bytes, work: Callable[[Client], Awaitable[T]]) -> T:
@@ -84,14 +94,14 @@ async def _with_client(cluster: ClusterFile, seed: bytes, work: Callable[[Client
         return await work(client)
 
 
-def _guarded(run: Callable[[], T]) -> T:
+def _guarded(run: Callable[[], T], changes: bool) -> T:
     """Whatever the library raises becomes an exit code and a sentence."""
     try:
         return run()
     except BaseExceptionGroup as group:
-        raise _translated(_only(group)) from None
+        raise _translated(_only(group), changes) from None
     except (FormatError, RefusedError, NoQuorumError) as error:
-        raise _translated(error) from None
+        raise _translated(error, changes) from None
 
 
 def _only(error: BaseException) -> BaseException:
@@ -100,12 +110,12 @@ def _only(error: BaseException) -> BaseException:
     return error
 
 
-def _translated(error: BaseException) -> BaseException:
+def _translated(error: BaseException, changes: bool) -> BaseException:
     if isinstance(error, RefusedError):
         refusal = error.refusal
         named = {"rid": str(uuid.UUID(bytes=error.rid))} if error.rid else {}
         return CommandError(EXIT_REFUSED, refusal.code, refusal.detail, error.servers_agreeing, **named)
-    if isinstance(error, RequestTimeoutError):
+    if isinstance(error, RequestTimeoutError) and changes:
         rid = str(uuid.UUID(bytes=error.rid))
         detail = f"{error}. No file was written. The request may still take effect: ask again with --rid {rid}"
         return CommandError(EXIT_NO_QUORUM, "noQuorum", detail, rid=rid)

@@ -260,3 +260,5 @@ def _report_issued(verb: str, issued: Issued, pem: str, options: dict[str, Any])
     click.echo(f"  {' '.join(one.facts.names)}, until {not_after(one)}")
     for serial in issued.superseded:
         click.echo(f"  replaces {serial.hex()}")
+    if issued.note:
+        click.echo(f"  {issued.note}")

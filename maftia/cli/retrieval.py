@@ -65,6 +65,7 @@ def retrieve(**options: Any) -> None:
         ),
         waiting="asking …",
         quiet=options["as_json"],
+        changes=False,
     )
     _save_found(options["out_path"], found)
     if options["as_json"]:

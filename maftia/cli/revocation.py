@@ -79,6 +79,8 @@ def revoke(**options: Any) -> None:
         )
     else:
         click.echo(f"revoked {', '.join(serials)} in {revoked.elapsed_ms} ms")
+        if revoked.note:
+            click.echo(f"  {revoked.note}")
 
 
 def _revocation_target(options: dict[str, Any]) -> tuple[bytes, bytes, list[SubjectKey]]:
