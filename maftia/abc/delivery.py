@@ -13,7 +13,10 @@ Agreed time: of the blocks that L references in the round before, sort the times
 take the lower median.  With k >= q of them and at most t false, it lies between two
 correct clocks, whichever parents a corrupt leader picks.
 
-Deviations: none.  Caller must: commit in the order of slots.
+Deviations: none.  Caller must: 1. commit in the order of slots; 2. catch a record that is
+delivered again: the filter forgets it once leaders are G (`kept_rounds`) rounds above the
+one that delivered it, and then the same bytes, sent anew by a client or by a corrupt
+server, go out once more.  The service's own history of requests must know them.
 Limits and cost: each block is walked once; memory: names of processed blocks above H,
 and 32 bytes per record delivered since.
 """
