@@ -115,6 +115,9 @@ class Producer:
         self.pool.carry(block.ref, undelivered)
         if not chained:
             self.pool.reclaim(lambda carrier: carrier not in self._past)
+            # what was in the past that is gone may be lost to the order again
+            self._orphans |= {ref: other for ref, other in self._unprocessed.items() if other.author != self._me}
+            self._adopted_below = 0
         self._orphans = {ref: orphan for ref, orphan in self._orphans.items() if ref not in self._past}
 
     def note_delivered(self, delivered: Delivered) -> None:

@@ -250,6 +250,27 @@ def test_requests_of_an_unreferenced_old_block_are_adopted() -> None:
         assert (old.ref in mine.body.refs) is not adopted
 
 
+def test_requests_of_a_past_that_was_left_behind_are_adopted() -> None:
+    """Only my blocks referenced the slow server's; those who went on without me never deliver its record."""
+    lone = Lone(7)
+    maker, quick = lone.maker, range(1, 6)
+    rounds = [maker.round_of(maker.genesis, quick)]
+    slow = maker.block(6, 1, maker.genesis, records=(b"slow",))
+    lone.hear(slow, *rounds[0])
+    assert lone.machine._producer.is_in_past(slow.ref)
+    while len(rounds) < lone.machine.round + W + 1:
+        rounds.append(maker.round_of(rounds[-1], quick))
+    lone.machine._restart.is_lost = True  # hold it back while the others' blocks come
+    for blocks in rounds[1:]:
+        lone.hear(*blocks)
+    lone.machine._restart.is_lost = False
+    (block,) = lone.wait(1)
+    assert not lone.machine._producer.is_in_past(slow.ref)
+    assert block.body.records == ()
+    (following,) = lone.hear(*maker.round_of(rounds[-1], range(1, 5)))
+    assert following.body.records == (b"slow",)
+
+
 # --- bounds
 
 
