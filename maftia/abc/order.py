@@ -327,7 +327,7 @@ class AtomicBroadcast:
 
     def _holds(self, peer: PartyId, query: int, answers: int) -> Holds:
         newest = self._dag.newest(peer)
-        after = self._streams.asking(peer, self._dag.top_round)
+        after = self._streams.asking(peer, len(self._dag))
         return Holds(None if newest is None else newest.signed_ref, after, query, answers)
 
     # --- consequences
@@ -336,10 +336,11 @@ class AtomicBroadcast:
         """After every input: make the blocks that are due, move S, ask for what is missing."""
         self._now = now
         self._make_blocks(now, step)
-        self._move_horizon(step)
+        while self._move_horizon(step):
+            self._make_blocks(now, step)  # what S excused may have made one due
         for peer, refs in self._intake.fetcher.pump(now.monotonic_ms):
             step.send(peer, Fetch(refs))
-        for peer in self._streams.to_ask(self._dag.top_round):
+        for peer in self._streams.to_ask(self._dag.top_round, len(self._dag)):
             step.send(peer, self._holds(peer, query=0, answers=0))
         return step
 
@@ -371,16 +372,18 @@ class AtomicBroadcast:
             self._producer.note_delivered(delivered)
             step.outputs.append(delivered.commit)
 
-    def _move_horizon(self, step: OrderStep) -> None:
-        """S = the horizon of the newest certified checkpoint that is journalled and reached."""
+    def _move_horizon(self, step: OrderStep) -> bool:
+        """S = the horizon of the newest certified checkpoint that is journalled and reached.  Whether it moved."""
         certified = self._certified
         if certified is None or certified.commit > self._delivery.index:
-            return
+            return False
         self._certified = None
-        if certified.horizon > self._dag.horizon:
-            self._journal(list(self._undurable.values()), step)
-            step.records.append(encode(HorizonMoved(certified.horizon, certified.commit)))
-            self._raise_horizon(certified.horizon, step)
+        if certified.horizon <= self._dag.horizon:
+            return False
+        self._journal(list(self._undurable.values()), step)
+        step.records.append(encode(HorizonMoved(certified.horizon, certified.commit)))
+        self._raise_horizon(certified.horizon, step)
+        return True
 
     def _raise_horizon(self, horizon: int, step: OrderStep) -> None:
         self._dag.raise_horizon(horizon)

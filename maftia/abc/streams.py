@@ -38,6 +38,7 @@ class _Follow:
     """where its next block may be"""
     asked: bool = False
     asked_at: tuple[int, int] | None = None
+    """the cursor, and how many blocks were accepted, when it was asked last"""
 
 
 class Streams:
@@ -77,22 +78,25 @@ class Streams:
         if more:
             follow.known = max(follow.known, follow.cursor + 1)
 
-    def asking(self, author: PartyId, top_round: int) -> int:
+    def asking(self, author: PartyId, accepted: int) -> int:
         """`Holds` goes to this author now; returns its `after`."""
         follow = self._of(author)
         follow.asked = True
-        follow.asked_at = (follow.cursor, top_round)
+        follow.asked_at = (follow.cursor, accepted)
         return follow.cursor
 
-    def to_ask(self, top_round: int) -> list[PartyId]:
-        """Authors who are ahead, and whose next blocks would be kept."""
+    def to_ask(self, top_round: int, accepted: int) -> list[PartyId]:
+        """Authors who are ahead, and whose next blocks would be kept.
+
+        `accepted`: how many blocks are.  Each makes room among the pending, also below the top round.
+        """
         return [
             author
             for author, follow in sorted(self._follows.items())
             if follow.known > follow.cursor
             and not follow.asked
             and follow.next <= top_round + WINDOW_ABOVE_TOP_ROUNDS
-            and follow.asked_at != (follow.cursor, top_round)
+            and follow.asked_at != (follow.cursor, accepted)
         ]
 
     def _of(self, author: PartyId) -> _Follow:

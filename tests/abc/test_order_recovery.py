@@ -284,6 +284,37 @@ def test_a_block_that_s_excused_is_journalled_after_the_mark_and_replays() -> No
     assert (again.horizon, again.round) == (horizon, machine.round)
 
 
+def test_a_block_that_s_made_due_is_made_without_further_input() -> None:
+    """All is quiet here; then S excuses the phantom below a block that carries a record."""
+    maker = Maker(7)
+    machine = AtomicBroadcast(config(7, 0, kept_rounds=2 * REFERENCE_WINDOW_ROUNDS))
+    machine.start(NOW, first_start=True)
+    rounds = [maker.round_of(maker.genesis, range(1, 6))]
+    while len(rounds) < 60:
+        rounds.append(maker.round_of(rounds[-1], range(1, 6)))
+
+    def hear(*blocks: Block) -> None:
+        for block in blocks:
+            machine.handle(block.author, Blocks((block.signed,)), NOW)
+
+    def wait_until_quiet() -> None:
+        while machine.wake_at is not None:
+            machine.on_timer(Now(machine.wake_at, GENESIS_TIME_MS))
+
+    hear(*[block for blocks in rounds[:-1] for block in blocks])
+    wait_until_quiet()
+    hear(*rounds[-1])
+    horizon = machine._delivery.horizon
+    phantom = BlockRef(horizon, 6, bytes([1]) * 32)
+    late = horizon + REFERENCE_WINDOW_ROUNDS
+    hear(maker.block(6, late, [phantom, *rounds[late - 2]], records=(b"late",)))
+    wait_until_quiet()
+    before = machine.round
+    machine.checkpoint_certified(OrderState(0, 1, phantom, 2, 0, horizon, 0, bytes(32), (), ()))
+    assert machine.is_busy
+    assert machine.round == before + 1 or machine.wake_at is not None
+
+
 def test_a_mark_that_the_journal_does_not_reach_stops_the_server() -> None:
     with pytest.raises(InvariantError, match="does not reach"):
         AtomicBroadcast(config(4, 0)).recover([encode(HorizonMoved(5, 9))])
