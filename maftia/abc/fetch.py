@@ -5,7 +5,9 @@ Source: protocols.md 3, Fetching.
 For each missing block: first the sender of a child, then further holders as they become
 known, then the author; one at a time, the next after a pause that doubles.  When all
 were asked often enough the want falls silent, so that a reference to a block that does
-not exist costs little and then nothing; a new holder or a new link wakes it.  An honest
+not exist costs little and then nothing; a new holder or a new link wakes it.  A new link
+moves nobody forward and cuts no running pause short: whoever renews its link all the time
+is asked once in a round of all holders, like the others.  An honest
 sender of a child holds all ancestors, so over links that lose nothing asking each sender
 once is enough, and the pauses carry no liveness.
 
@@ -31,6 +33,8 @@ FETCH_CYCLES_MAX = 5
 class _Want:
     holders: list[PartyId] = field(default_factory=list)
     queue: deque[PartyId] = field(default_factory=deque)
+    links: dict[PartyId, int] = field(default_factory=dict)
+    """on which of its links each peer was asked last"""
     cycles: int = 0
     asked: PartyId | None = None
     due_ms: int | None = None
@@ -45,6 +49,9 @@ class Fetcher:
         self._wants: dict[BlockRef, _Want] = {}
         self._outstanding: dict[PartyId, int] = {}
         self._heap: list[tuple[int, BlockRef]] = []
+        self._links: dict[PartyId, int] = {}
+        """how often each peer's link was renewed"""
+        self._silent: set[BlockRef] = set()
 
     def __len__(self) -> int:
         return len(self._wants)
@@ -56,18 +63,19 @@ class Fetcher:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def want(self, ref: BlockRef, holder: PartyId, now_ms: int) -> None:
-        """A block is missing, and this peer should hold it."""
+    def want(self, ref: BlockRef, holder: PartyId, begin_ms: int) -> None:
+        """A block is missing, and this peer should hold it.  A silent or new want asks from `begin_ms` on."""
         want = self._wants.setdefault(ref, _Want())
         if holder != self._me and holder not in want.holders:
             want.holders.append(holder)
             want.queue.append(holder)
             if want.due_ms is None:
-                self._schedule(ref, want, now_ms)
+                self._schedule(ref, want, begin_ms)
 
     def forget(self, ref: BlockRef) -> None:
         """It came, or nobody waits for it any more."""
         want = self._wants.pop(ref, None)
+        self._silent.discard(ref)
         if want is not None:
             self._free(want)
 
@@ -77,12 +85,11 @@ class Fetcher:
             self.forget(ref)
 
     def link_renewed(self, peer: PartyId, now_ms: int) -> None:
-        """What was asked of this peer may be lost, and so may its answers: ask again."""
-        for ref, want in self._wants.items():
-            if peer in want.holders and (want.asked == peer or want.due_ms is None):
-                self._free(want)
-                want.queue.appendleft(peer)
-                self._schedule(ref, want, now_ms)
+        """What was asked of this peer may be lost, and so may its answers: ask again, in its turn."""
+        self._links[peer] = self._links.get(peer, 0) + 1
+        for ref in [ref for ref in self._silent if peer in self._wants[ref].holders]:
+            self._wants[ref].queue.append(peer)
+            self._schedule(ref, self._wants[ref], now_ms)
 
     def pump(self, now_ms: int) -> list[tuple[PartyId, tuple[BlockRef, ...]]]:
         """What to ask of whom now."""
@@ -105,6 +112,7 @@ class Fetcher:
         if not want.queue:
             self._begin_cycle(ref, want)
         if not want.queue:
+            self._silent.add(ref)
             return None
         pause_ms = min(FETCH_PAUSE_MS_MIN << want.cycles, FETCH_PAUSE_MS_MAX)
         self._schedule(ref, want, now_ms + pause_ms)
@@ -113,6 +121,7 @@ class Fetcher:
             return None
         want.queue.remove(peer)
         want.asked = peer
+        want.links[peer] = self._links.get(peer, 0)
         self._outstanding[peer] = self._outstanding.get(peer, 0) + 1
         return peer
 
@@ -120,8 +129,10 @@ class Fetcher:
         return self._outstanding.get(peer, 0) < FETCHES_PER_PEER_MAX
 
     def _begin_cycle(self, ref: BlockRef, want: _Want) -> None:
-        want.cycles += 1
-        if want.cycles >= FETCH_CYCLES_MAX:
+        want.cycles = min(want.cycles + 1, FETCH_CYCLES_MAX)
+        if want.cycles == FETCH_CYCLES_MAX:
+            # asked often enough, but for those whose link was renewed since
+            want.queue.extend(peer for peer in want.holders if want.links.get(peer) != self._links.get(peer, 0))
             return
         want.queue.extend(want.holders)
         author = PartyId(ref.author)
@@ -135,6 +146,7 @@ class Fetcher:
 
     def _schedule(self, ref: BlockRef, want: _Want, due_ms: int) -> None:
         want.due_ms = due_ms
+        self._silent.discard(ref)
         heapq.heappush(self._heap, (due_ms, ref))
 
     def _is_current(self, due_ms: int, ref: BlockRef) -> bool:

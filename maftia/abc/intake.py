@@ -28,6 +28,8 @@ from maftia.core.errors import FormatError
 from maftia.core.identifiers import PartyId
 from maftia.core.step import Fault, Step
 
+FETCH_AFTER_EVICTION_MS = 1000
+
 OrderStep = Step[OrderMessage, Commit]
 
 
@@ -152,5 +154,7 @@ class Intake:
         for parent in self._dag.missing_parents(block):
             if not self.pending.is_wanted(parent):
                 self.fetcher.forget(parent)
+        # whoever sent a child holds it, whatever its author does; not at once, lest fetch and evict spin
         if self.pending.is_wanted(block.ref):
-            self.fetcher.want(block.ref, block.author, now_ms)
+            for holder in (*self.pending.holders_of_children(block.ref), block.author):
+                self.fetcher.want(block.ref, holder, now_ms + FETCH_AFTER_EVICTION_MS)

@@ -7,8 +7,8 @@ import pytest
 from maftia.abc import pending as pending_module
 from maftia.abc.block import Block, SignedBlock, SignedRef
 from maftia.abc.commit import BlockRef, OrderState
-from maftia.abc.fetch import FETCH_CYCLES_MAX, Fetcher
-from maftia.abc.intake import OrderStep
+from maftia.abc.fetch import FETCH_CYCLES_MAX, FETCH_PAUSE_MS_MAX, Fetcher
+from maftia.abc.intake import FETCH_AFTER_EVICTION_MS, OrderStep
 from maftia.abc.messages import Blocks, Fetch, Holds, OrderMessage, Stream, Twins
 from maftia.abc.order import AtomicBroadcast
 from maftia.abc.pending import Pending
@@ -205,11 +205,37 @@ def test_reconnect_asks_again() -> None:
     ear = Ear()
     ones, twos = ear.maker.rounds(2)
     ear.push(twos[1])
+    while ear.machine.wake_at is not None:
+        ear.wait()
     step = ear.machine.peer_connected(PartyId(1), ear.now)
     again = [send.message for send in step.messages if isinstance(send.message, Fetch)]
-    assert {ref for message in again for ref in message.refs} == names(*ones)
-    sent = ear.hear(1, Holds(None, 0, 9, 0))
-    assert {ref for _, refs in fetches(sent) for ref in refs} == names(*ones), "its link to me is new as well"
+    assert {ref for message in again for ref in message.refs} == names(*ones), "a silent want wakes at once"
+    assert fetches(ear.hear(1, Holds(None, 0, 9, 0))) == [], "the pause runs"
+    assert (1, names(*ones)) in fetches(ear.wait()), "its link to me is new as well"
+    assert fetches(ear.wait()) == []
+    assert ear.machine.wake_at is None
+
+
+def test_a_peer_that_renews_its_link_all_the_time_does_not_starve_the_others() -> None:
+    ear = Ear()
+    missing, refs = ear.maker.rounds(1)[0][3], names(ear.maker.rounds(1)[0][3])
+    fetcher = ear.machine._intake.fetcher
+    fetcher.want(missing.ref, PartyId(1), 0)
+    fetcher.want(missing.ref, PartyId(2), 0)
+    asked: list[tuple[int, int | None]] = []
+    for ms in range(0, 60_000, 200):
+        ear.ms = ms
+        asked += [(ms, to) for to, wanted in fetches(ear.hear(1, Holds(None, 0, 9, 0))) if wanted == refs]
+    assert (next(ms for ms, to in asked if to == 2)) <= 400, "after one pause"
+    assert len([to for _, to in asked if to == 2]) == FETCH_CYCLES_MAX
+    assert len([to for _, to in asked if to == 1]) <= FETCH_CYCLES_MAX + 60_000 // FETCH_PAUSE_MS_MAX
+    # all were asked often enough, and the other's answers may have been lost with its link
+    last = len(ear.sent)
+    ear.hear(2, Holds(None, 0, 9, 0))
+    for ms in range(60_000, 70_000, 200):
+        ear.ms = ms
+        ear.hear(1, Holds(None, 0, 9, 0))
+    assert 2 in [to for to, wanted in fetches(ear.sent[last:]) if wanted == refs]
 
 
 def test_outstanding_fetches_are_bounded_per_peer_and_others_are_asked() -> None:
@@ -350,6 +376,47 @@ def test_evicted_blocks_take_their_wants_along_and_come_back(monkeypatch: pytest
     assert ear.has(rounds[5][1])
     sent = ear.hear(1, Stream((), False))
     assert [(to, message.after) for to, message in sent if isinstance(message, Holds)] == [(1, 6)], "asked for again"
+
+
+def test_an_evicted_block_that_is_wanted_is_asked_of_its_childrens_holders_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its author may be corrupt and withhold it from now on."""
+    monkeypatch.setattr(pending_module, "PENDING_BLOCKS_PER_PEER_MAX", 2)
+    ear = Ear()
+    rounds = ear.maker.rounds(7)
+    gone = rounds[5][1]
+    ear.push(rounds[6][2], gone, rounds[4][1])
+    start, before = ear.ms, len(ear.sent)
+    ear.push(rounds[3][1])
+    assert gone.ref not in ear.waiting
+    asked = fetches(ear.sent[before:])
+    while ear.ms < start + FETCH_AFTER_EVICTION_MS:
+        assert not any(gone.ref in refs for _, refs in asked), "not at once"
+        asked = fetches(ear.wait())
+    assert [to for to, refs in asked if gone.ref in refs] == [2]
+    asked = []
+    while not any(gone.ref in refs for _, refs in asked):
+        asked = fetches(ear.wait())
+    assert [to for to, refs in asked if gone.ref in refs] == [1], "then its author"
+    ear.hear(2, blocks_message(gone))
+    assert gone.ref in ear.waiting
+
+
+def test_a_stream_is_asked_for_again_when_blocks_below_the_top_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They make room for what was evicted; the top round does not move."""
+    monkeypatch.setattr(pending_module, "PENDING_BLOCKS_PER_PEER_MAX", 0)
+    ear = Ear(7)
+    maker = ear.maker
+    rounds = [maker.round_of(maker.genesis, (0, 2, 3, 4, 5))]
+    while len(rounds) < 4:
+        rounds.append(maker.round_of(rounds[-1], (0, 2, 3, 4, 5)))
+    ear.push(*[b for blocks in rounds for b in blocks])
+    evicted = maker.block(1, 3, [maker.block(1, 1, maker.genesis), *rounds[1]])
+    assert (1, Holds(None, 2, 0, 0)) in ear.push(evicted)
+    assert ear.hear(1, Stream((evicted.signed,), False)) == [], "evicted again: nothing has changed"
+    assert (1, Holds(None, 2, 0, 0)) in ear.push(maker.block(6, 1, maker.genesis))
+    assert ear.machine._dag.top_round == 4
 
 
 # --- equivocators
