@@ -114,7 +114,7 @@ def test_a_digest_can_be_recomputed_by_hand() -> None:
 
 def structs() -> dict[str, tuple[str | None, tuple[str, ...]]]:
     """Every struct of the product that is encoded: its tag and its fields in order."""
-    for package in ("core", "threshold", "abc", "dca", "replica"):
+    for package in ("core", "threshold", "abc", "log", "dca", "replica"):
         found = importlib.import_module(f"maftia.{package}")
         for module in pkgutil.iter_modules(found.__path__, f"maftia.{package}."):
             importlib.import_module(module.name)
