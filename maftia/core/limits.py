@@ -172,6 +172,10 @@ PROOFS_PER_RECORD_MAX = 4
 """keys that sign a request as evidence: the new one, the old one, and room"""
 TOKENS_PER_RECORD_MAX = 4
 """tokens offered with a request: each costs a signature check"""
+AUTHORIZATIONS_PER_RECORD_MAX = 4
+"""words of authorities, and certificates, offered as credentials: each costs a signature check"""
+ADMINISTRATORS_MAX = 32
+"""of a policy; their signatures come with a change, a majority of them"""
 FOREIGN_EXAMINED_MAX = 64
 """certificates of other clients that a revocation or update without a right makes every server read"""
 REVOKE_EXAMINED_MAX = 4096
@@ -207,6 +211,8 @@ CONTACT_PAUSE_MS = 1000
 # For the log.
 LOG_ENTRY_SIZE_BYTES_MAX = 65535
 """a bundle of entries gives each a length of 16 bits (C2SP tlog-tiles); a record and its outcome fit twice"""
+LOG_PART_SIZE_BYTES_MAX = 256 * 1024
+"""of a file in one answer: a quarter of what may wait for a client"""
 LOG_SIZE_MAX = 2**63 - 1
 """entries; the tiles' levels end at 63"""
 LOG_REMOVED_MAX = 1024

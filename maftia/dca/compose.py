@@ -8,25 +8,31 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from maftia.core.challenge import answer_to
 from maftia.core.codec import encode
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.names import normalise_names
 from maftia.core.signing import SigningKey
+from maftia.dca.change import Change
 from maftia.dca.evidence import Subject
 from maftia.dca.form import subject_of
-from maftia.dca.messages import Confirm
+from maftia.dca.messages import Ask, Confirm
 from maftia.dca.requests import (
+    ADMIN,
     ISSUE,
     REQUEST_VERSION,
     RETRIEVE,
     REVOKE,
     UPDATE,
     Attestation,
+    Authorization,
+    CertificateProof,
     KeyProof,
     Record,
     RecordBody,
     Request,
     TokenProof,
+    certificate_proof_string,
     challenge_string,
     key_proof_string,
     record_string,
@@ -76,19 +82,45 @@ class Composer:
         names: Sequence[str] = (),
         serial: bytes = b"",
         reason: str = "unspecified",
+        purpose: str = "",
     ) -> SignedRequest:
-        """A request to revoke one certificate by serial, or those of a key or names."""
-        return self._sign(self._request(REVOKE, rid, key, names, serial=serial, reason=reason))
+        """A request to revoke one certificate by serial, or those of a key or names.
+
+        `purpose` "encryption": the key of the request shows itself by decrypting challenges.
+        """
+        return self._sign(self._request(REVOKE, rid, key, names, serial=serial, reason=reason, purpose=purpose))
 
     def retrieve(self, rid: bytes, *, key: bytes = b"", names: Sequence[str] = ()) -> SignedRequest:
         """A request for the valid certificates of a key, names or both."""
         return self._sign(self._request(RETRIEVE, rid, key, names))
 
+    def admin(self, rid: bytes, change: Change) -> SignedRequest:
+        """A request to change the policy or its tokens; administrators sign it (`prove`)."""
+        return self._sign(self._request(ADMIN, rid, b"", (), change=encode(change)))
+
     def confirm(self, signed: SignedRequest, server: PartyId, nonce: bytes, sign: Sign) -> Confirm:
         """The answer of the request's key to one server's challenge."""
+        return Confirm(signed.data, signed.signature, nonce, sign(self.string_of(signed, server, nonce)))
+
+    def ask(self, signed: SignedRequest, nonce: bytes) -> Ask:
+        """Asks the server that gave this nonce for a challenge to the request's encryption key."""
+        return Ask(signed.data, signed.signature, nonce)
+
+    def string_of(self, signed: SignedRequest, server: PartyId, nonce: bytes) -> bytes:
+        """The string that a server's challenge to the request's key is about; `nonce` of its Welcome."""
         subject = signed.subject
-        string = challenge_string(self._domain, server, subject.client, subject.rid, subject.digest, nonce)
-        return Confirm(signed.data, signed.signature, nonce, sign(string))
+        return challenge_string(self._domain, server, subject.client, subject.rid, subject.digest, nonce)
+
+    def answer(self, signed: SignedRequest, server: PartyId, nonce: bytes, time_ms: int, opened: bytes) -> Confirm:
+        """The answer to a challenge whose secret nonce the encryption key has opened."""
+        proof = answer_to(self.string_of(signed, server, nonce), opened)
+        return Confirm(signed.data, signed.signature, nonce, proof, time_ms)
+
+    def vouch(self, signed: SignedRequest, serial: bytes, key: bytes, sign: Sign) -> CertificateProof:
+        """The signature of a certificate's key over a request: a credential."""
+        subject = signed.subject
+        string = certificate_proof_string(self._domain, subject.client, subject.rid, subject.digest, serial)
+        return CertificateProof(serial, key, sign(string))
 
     def prove(self, signed: SignedRequest, key: bytes, sign: Sign) -> KeyProof:
         """A key's own signature over a request: shows a right over its certificates."""
@@ -107,9 +139,13 @@ class Composer:
         attestations: Sequence[Attestation] = (),
         proofs: Sequence[KeyProof] = (),
         tokens: Sequence[TokenProof] = (),
+        csr: bytes = b"",
+        authorizations: Sequence[Authorization] = (),
+        certificates: Sequence[CertificateProof] = (),
     ) -> bytes:
         """The encoded record to submit."""
-        body = encode(RecordBody(signed.data, tuple(attestations), tuple(proofs), tuple(tokens)))
+        evidence = (tuple(attestations), tuple(proofs), tuple(tokens), csr, tuple(authorizations), tuple(certificates))
+        body = encode(RecordBody(signed.data, *evidence))
         return encode(Record(body, self._identity.sign(record_string(self._domain, body))))
 
     def _request(
@@ -123,6 +159,7 @@ class Composer:
         profile: str = "",
         serial: bytes = b"",
         reason: str = "",
+        change: bytes = b"",
     ) -> Request:
         return Request(
             version=REQUEST_VERSION,
@@ -137,6 +174,7 @@ class Composer:
             profile=profile,
             serial=serial,
             reason=reason,
+            change=change,
         )
 
     def _sign(self, request: Request) -> SignedRequest:

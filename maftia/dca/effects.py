@@ -15,7 +15,6 @@ from itertools import chain, islice
 from maftia.core.cluster_file import KEY_MAJOR
 from maftia.core.errors import Code, InvariantError, Refusal
 from maftia.core.limits import FOREIGN_EXAMINED_MAX, REVOKE_EXAMINED_MAX
-from maftia.core.policy import Policy
 from maftia.core.spki import PublicKeyFacts
 from maftia.dca.certificate import Certifier, Place
 from maftia.dca.credentials import Credentials
@@ -23,6 +22,7 @@ from maftia.dca.evidence import Shown
 from maftia.dca.finding import find
 from maftia.dca.form import KEY_COMPROMISE, Case, identifiers_of
 from maftia.dca.judge import BANNED, profile_for
+from maftia.dca.policy_in_force import PolicyInForce
 from maftia.dca.registry import REVOKED, SUPERSEDED, VALID, CertificateEntry, Registry
 from maftia.dca.requests import ISSUE, RETRIEVE, REVOKE, UPDATE
 
@@ -55,9 +55,16 @@ class Rights:
 class Effects:
     """The four requests, under one policy."""
 
-    def __init__(self, mode: str, policy: Policy, certifier: Certifier, registry: Registry, credentials: Credentials):
+    def __init__(
+        self,
+        mode: str,
+        in_force: PolicyInForce,
+        certifier: Certifier,
+        registry: Registry,
+        credentials: Credentials,
+    ) -> None:
         self._mode = mode
-        self._policy = policy
+        self._in_force = in_force
         self._certifier = certifier
         self._registry = registry
         self._credentials = credentials
@@ -77,12 +84,12 @@ class Effects:
 
     def _bind(self, place: Place, case: Case, shown: Shown) -> Done | Refusal:
         key = _key_of(case)
-        profile = profile_for(self._policy, case)
+        profile = profile_for(self._in_force.policy, case)
         if isinstance(profile, Refusal):
             return profile
         if self._registry.is_banned(key.digest):
             return BANNED
-        credential = self._credentials.choose(self._policy, case, shown.tokens)
+        credential = self._credentials.choose(self._in_force.policy, case, shown.tokens)
         if isinstance(credential, Refusal):
             return credential
         if not shown.is_confirmed:
@@ -109,7 +116,7 @@ class Effects:
         return _with_right(tuple(matches), rights)
 
     def _key_refusal(self, case: Case, key: PublicKeyFacts, replaced: tuple[CertificateEntry, ...]) -> Refusal | None:
-        if self._policy.cluster.shared_keys:
+        if self._in_force.policy.cluster.shared_keys:
             return None
         gone = {entry.serial for entry in replaced}
         if any(entry.serial not in gone for entry in self._registry.of_others_by_key(key.digest, case.client)):
@@ -117,7 +124,7 @@ class Effects:
         return None
 
     def _name_refusal(self, case: Case, rights: Rights) -> Refusal | None:
-        if self._policy.cluster.shared_names:
+        if self._in_force.policy.cluster.shared_names:
             return None
         for identifier in sorted(case.identifiers):
             others = self._registry.of_others_by_identifier(identifier, case.client)
@@ -159,7 +166,7 @@ class Effects:
     # --- retrieve
 
     def _retrieve(self, case: Case) -> Done | Refusal:
-        found = find(self._registry, case, self._policy.cluster.retrieve_max).serials
+        found = find(self._registry, case, self._in_force.policy.cluster.retrieve_max).serials
         return found if isinstance(found, Refusal) else Done(serials=found)
 
     # --- shared

@@ -27,11 +27,12 @@ from maftia.core.errors import FormatError
 from maftia.core.hashing import H, encode_fields
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.limits import ATTESTATION_WINDOW_MS, NONCE_LIFETIME_MS
-from maftia.core.policy import CHALLENGE, PROOF, Policy
+from maftia.core.policy import CHALLENGE, PROOF
 from maftia.core.quorum import Quorums
 from maftia.core.signing import Authenticator, verify_ed25519
 from maftia.core.spki import UnsupportedKeyError, parse_spki, verify_by_key
 from maftia.core.step import Fault
+from maftia.dca.policy_in_force import PolicyInForce
 from maftia.dca.requests import (
     ATTESTATION_TAG,
     Attestation,
@@ -194,13 +195,13 @@ class Shown:
 
 
 class Examiner:
-    """Counts the evidence of records, by one policy."""
+    """Counts the evidence of records, by the policy in force."""
 
-    def __init__(self, domain: Domain, quorums: Quorums, authenticator: Authenticator, policy: Policy) -> None:
+    def __init__(self, domain: Domain, quorums: Quorums, authenticator: Authenticator, in_force: PolicyInForce) -> None:
         self._domain = domain
         self._authenticator = authenticator
-        self._needed = policy.attestations_needed(quorums)
-        self._accepts_proof = policy.cluster.confirm == PROOF
+        self._quorums = quorums
+        self._in_force = in_force
 
     def examine(self, subject: Subject, key: bytes | None, body: RecordBody, agreed_ms: int) -> Shown:
         """What the evidence of a record shows for a request whose key has this digest (None: it names none)."""
@@ -211,9 +212,10 @@ class Examiner:
             claim = Claim(CHALLENGE_GATHERER, key)
             count = count_attestations(self._authenticator, subject, claim, body.attestations, agreed_ms)
             servers, faults = count.servers, count.faults
-        is_challenged = key is not None and len(servers) >= self._needed
+        policy = self._in_force.policy
+        is_challenged = key is not None and len(servers) >= policy.attestations_needed(self._quorums)
         return Shown(
-            is_confirmed=is_challenged or (self._accepts_proof and key in keys),
+            is_confirmed=is_challenged or (policy.cluster.confirm == PROOF and key in keys),
             is_short=bool(body.attestations) and not is_challenged,
             keys=keys | {key} if key is not None and is_challenged else keys,
             tokens=proven_tokens(self._domain, subject, body.tokens),

@@ -57,6 +57,10 @@ class Effect:
     """serials whose certificates go with the answer, in this order"""
     faults: tuple[Fault, ...] = ()
     """servers that attested what no honest server attests"""
+    record: bytes = b""
+    """as it was ordered, where it changed state; empty where it did not"""
+    removed: tuple[bytes, ...] = ()
+    """all serials that it superseded or revoked, ascending; an answer may list fewer"""
 
 
 def parse_record(domain: Domain, data: bytes) -> ParsedRecord | Refusal:
@@ -111,19 +115,30 @@ class Fold:
             return _uncounted(place, record, Refusal(Code.STALE_REQUEST, "the request id is not of this day"))
         known = self._history.find(record.subject.client, record.subject.rid)
         if known is None:
-            return self._count(place, record)
+            return self._count(place, record, data)
         if known.digest == record.subject.digest:
             return _repeated(record, known)
         return _uncounted(place, record, Refusal(Code.DUPLICATE_REQUEST, "another request has this id"))
 
-    def _count(self, place: Place, record: ParsedRecord) -> Effect:
+    def _count(self, place: Place, record: ParsedRecord, data: bytes) -> Effect:
         outcome, faults = self._judge(place, record)
         answer = _answer(place, record.request.kind, outcome)
         subject = record.subject
-        if record.request.kind != RETRIEVE:
+        is_kept = record.request.kind != RETRIEVE
+        if is_kept:
             self._history.remember(subject.client, subject.rid, HistoryEntry(subject.digest, encode(answer)))
         to_sign = (answer.serial,) if answer.serial else ()
-        return Effect(subject.client, subject.rid, subject.digest, answer, to_sign, needs_of(answer), faults)
+        return Effect(
+            subject.client,
+            subject.rid,
+            subject.digest,
+            answer,
+            to_sign,
+            needs_of(answer),
+            faults,
+            record=data if is_kept else b"",
+            removed=outcome.serials if is_kept and isinstance(outcome, Done) else (),
+        )
 
     def _judge(self, place: Place, record: ParsedRecord) -> tuple[Done | Refusal, tuple[Fault, ...]]:
         case = read_case(self._domain, self._mode, record.request, record.subject)

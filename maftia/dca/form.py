@@ -18,9 +18,11 @@ from maftia.core.limits import RECORD_SIZE_BYTES_MAX
 from maftia.core.names import match_key, normalise_names
 from maftia.core.signing import PUBLIC_KEY_SIZE_BYTES
 from maftia.core.spki import PURPOSES, PublicKeyFacts, UnsupportedKeyError, parse_spki
+from maftia.dca.change import read_change
 from maftia.dca.evidence import Subject
 from maftia.dca.index import SERIAL_SIZE_BYTES
 from maftia.dca.requests import (
+    ADMIN,
     ISSUE,
     REQUEST_VERSION,
     RETRIEVE,
@@ -32,7 +34,7 @@ from maftia.dca.requests import (
 )
 from maftia.dca.rid import rid_time_ms
 
-KINDS = (ISSUE, UPDATE, REVOKE, RETRIEVE)
+KINDS = (ISSUE, UPDATE, REVOKE, RETRIEVE, ADMIN)
 KEY_COMPROMISE = "keyCompromise"
 REASONS = (
     "unspecified",
@@ -111,11 +113,15 @@ def _header_problem(domain: Domain, request: Request) -> str:
     if (request.cluster, request.epoch) != (domain.cluster, domain.epoch):
         return "the request is for another cluster or epoch"
     if request.kind not in KINDS:
-        return "a request is issue, update, revoke or retrieve"
+        return "a request is issue, update, revoke, retrieve or admin"
     return ""
 
 
 def _fields_problem(mode: str, request: Request) -> str:
+    if request.kind == ADMIN:
+        return _change_problem(request)
+    if request.change:
+        return "a change belongs to admin"
     if request.kind in {ISSUE, UPDATE}:
         return _binding_problem(request)
     if request.profile or request.purpose not in {"", *PURPOSES}:
@@ -143,6 +149,17 @@ def _revocation_problem(mode: str, request: Request) -> str:
     if mode == KEY_MAJOR:
         return "" if request.key else "in key-major mode revoke names the key or a serial"
     return "" if request.names else "in name-major mode revoke names the name or a serial"
+
+
+def _change_problem(request: Request) -> str:
+    others = (request.purpose, request.key, request.names, request.profile, request.serial, request.reason)
+    if any(others):
+        return "an administrators' request holds a change and nothing else"
+    try:
+        read_change(request.change)
+    except FormatError:
+        return "the change is none"
+    return ""
 
 
 def _are_normalised(names: tuple[str, ...]) -> bool:

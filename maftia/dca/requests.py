@@ -19,7 +19,7 @@ from maftia.core.hashing import H, encode_fields
 from maftia.core.identifiers import Domain
 from maftia.core.limits import GATHERER_LENGTH_MAX
 
-ISSUE, UPDATE, REVOKE, RETRIEVE = "issue", "update", "revoke", "retrieve"
+ISSUE, UPDATE, REVOKE, RETRIEVE, ADMIN = "issue", "update", "revoke", "retrieve", "admin"
 REQUEST_VERSION = 1
 
 
@@ -30,7 +30,7 @@ class Request(Wire, tag="request"):
     cluster: bytes
     epoch: int
     kind: str
-    """issue, update, revoke or retrieve"""
+    """issue, update, revoke, retrieve or admin"""
     client: bytes
     """the client's Ed25519 public key"""
     rid: bytes
@@ -46,6 +46,8 @@ class Request(Wire, tag="request"):
     """revoke one certificate only: its 16-byte serial; else empty"""
     reason: str
     """RFC 5280 reason of a revocation; empty elsewhere"""
+    change: bytes = b""
+    """admin: what is to change, an encoded `dca.change.Change`; empty elsewhere"""
 
 
 class Attestation(Wire):
@@ -73,6 +75,31 @@ class TokenProof(Wire):
     signature: bytes
 
 
+class Authorization(Wire):
+    """An authority's word that a key may be certified for names: a credential for the holder of that key alone."""
+
+    authority: bytes
+    """SubjectPublicKeyInfo of the authority, DER"""
+    names: tuple[str, ...]
+    """the most that may be asked for: typed identifiers, normalised, sorted, distinct"""
+    key: Annotated[bytes, Meta(max_length=32)]
+    """digest of the key that may be certified"""
+    until_ms: int
+    """UTC; it counts while agreed time is not past it"""
+    signature: bytes
+    """over `authorization_string`"""
+
+
+class CertificateProof(Wire):
+    """The signature of a certificate's key over the request: a credential."""
+
+    serial: Annotated[bytes, Meta(max_length=16)]
+    key: bytes
+    """SubjectPublicKeyInfo, DER"""
+    signature: bytes
+    """over `certificate_proof_string`"""
+
+
 class RecordBody(Wire, tag="record"):
     """What is ordered, once: a request with its evidence."""
 
@@ -80,6 +107,10 @@ class RecordBody(Wire, tag="record"):
     attestations: tuple[Attestation, ...]
     proofs: tuple[KeyProof, ...]
     tokens: tuple[TokenProof, ...]
+    csr: bytes = b""
+    """a PKCS#10 for the request's key, DER; empty: none"""
+    authorizations: tuple[Authorization, ...] = ()
+    certificates: tuple[CertificateProof, ...] = ()
 
 
 class Record(Wire):
@@ -140,6 +171,16 @@ def key_proof_string(domain: Domain, client: bytes, rid: bytes, digest: bytes) -
 def token_proof_string(domain: Domain, client: bytes, rid: bytes, digest: bytes) -> bytes:
     """What a token signs to be counted for a request."""
     return encode_fields("maftia/token-proof/v1", (domain.cluster, domain.epoch, client, rid, digest))
+
+
+def authorization_string(domain: Domain, names: tuple[str, ...], key: bytes, until_ms: int) -> bytes:
+    """What an authority signs; `key` is the digest of the key that may be certified."""
+    return encode_fields("maftia/authorization/v1", (domain.cluster, domain.epoch, key, until_ms, *names))
+
+
+def certificate_proof_string(domain: Domain, client: bytes, rid: bytes, digest: bytes, serial: bytes) -> bytes:
+    """What the key of a certificate signs to vouch for a request."""
+    return encode_fields("maftia/certificate-proof/v1", (domain.cluster, domain.epoch, client, rid, digest, serial))
 
 
 ATTESTATION_TAG = "maftia/attestation/v1"

@@ -31,22 +31,24 @@ from maftia.core.errors import Code, FormatError, InvariantError, Refusal
 from maftia.core.identifiers import Domain
 from maftia.core.limits import QUERY_WORK
 from maftia.core.names import normalise_names
-from maftia.core.policy import Policy, parse_policy
+from maftia.core.policy import parse_policy
 from maftia.core.quorum import Quorums
 from maftia.core.signing import Authenticator, verify_ed25519
-from maftia.core.spki import SIGNATURE as FOR_SIGNATURE
 from maftia.core.spki import UnsupportedKeyError, parse_spki
 from maftia.core.x509 import assemble, issuer_of
 from maftia.dca.certificate import Certifier, Place
+from maftia.dca.confirmation import Confirmation
 from maftia.dca.credentials import Credentials
 from maftia.dca.effects import Effects
-from maftia.dca.evidence import CHALLENGE_GATHERER, Claim, Examiner, Nonces, Subject, answers_challenge, attest
+from maftia.dca.evidence import Examiner, Subject
 from maftia.dca.finding import find
 from maftia.dca.fold import Effect, Fold, ParsedRecord, parse_record
 from maftia.dca.form import Case, read_case, read_request, rid_of_request, subject_of
 from maftia.dca.history import History, HistoryEntry
 from maftia.dca.judge import BANNED, profile_for
+from maftia.dca.ledger import Ledger
 from maftia.dca.messages import Attested, Confirm, Listed, Refused
+from maftia.dca.policy_in_force import PolicyInForce, deal_policy
 from maftia.dca.recent import RecentAnswers
 from maftia.dca.registry import SIGNATURE, UNSIGNED, Registry
 from maftia.dca.requests import ISSUE, RETRIEVE, UPDATE, Request, request_string
@@ -57,7 +59,6 @@ RULES_VERSION = 1
 """of everything that judges; a change comes into force by an ordered record, never by an upgrade alone"""
 
 _PROGRESS = b"meta/progress"
-_POLICY = b"meta/policy"
 _RULES = b"meta/rules"
 
 
@@ -104,16 +105,17 @@ class Service:
         self._history = History(self._state)
         self._registry = Registry(self._state)
         self._recent = RecentAnswers(self._state)
-        self._nonces = Nonces(config.domain, config.authenticator.me, config.nonce_secret)
+        self._confirmation = Confirmation(config.domain, config.authenticator, config.nonce_secret)
         self._progress = self._open()
-        self._policy = self._policy_in_force()
+        self._in_force = self._policy_in_force()
+        self.ledger = Ledger(self._state)
         self._fold = self._make_fold()
 
     # --- before the order
 
     def welcome_nonce(self, utc_ms: int, unique: bytes) -> bytes:
         """A challenge for a client that connects; `unique` differs from call to call."""
-        return self._nonces.make(utc_ms, unique)
+        return self._confirmation.welcome_nonce(utc_ms, unique)
 
     def advise(self, request: bytes, signature: bytes, now_utc_ms: int) -> Request | Refusal:
         """The request, where this server sees no reason to refuse it before it is ordered.
@@ -130,13 +132,7 @@ class Service:
         case = self._advised(confirm.request, confirm.signature, now_utc_ms)
         if isinstance(case, Refusal):
             return Refused(rid_of_request(confirm.request), case.code, case.detail)
-        refusal = self._confirmation_refusal(case, confirm, now_utc_ms)
-        if refusal is not None:
-            return Refused(case.request.rid, refusal.code, refusal.detail)
-        if case.key is None:
-            raise InvariantError("a challenge was answered without a key")
-        claim = Claim(CHALLENGE_GATHERER, case.key.digest)
-        return Attested(case.request.rid, attest(self._config.authenticator, case.subject, claim, now_utc_ms))
+        return self._confirmation.attest(case, confirm, now_utc_ms)
 
     def check_record(self, record: bytes) -> ParsedRecord | Refusal:
         """The record, where it is worth ordering: well-formed and signed by its client."""
@@ -165,7 +161,7 @@ class Service:
             return Refused(request.rid, case.code, _explained(case, request).detail), QUERY_WORK
         if request.kind != RETRIEVE:
             return Refused(request.rid, Code.MALFORMED, "only a retrieve is answered out of order"), QUERY_WORK
-        found = find(self._registry, case, self._policy.cluster.retrieve_max)
+        found = find(self._registry, case, self._in_force.policy.cluster.retrieve_max)
         work = QUERY_WORK + found.examined
         if isinstance(found.serials, Refusal):
             return Refused(request.rid, found.serials.code, found.serials.detail), work
@@ -189,8 +185,10 @@ class Service:
         outcomes = [self._fold.apply(place, record) for record in commit.records]
         self._progress = Progress(commit.index, commit.time_ms)
         self._state.put(_PROGRESS, encode(self._progress))
-        self._state.commit()
         effects = [effect for effect in outcomes if effect is not None]
+        self.ledger.enter(commit, effects)
+        self._state.commit()
+        self.ledger.written()
         for effect in effects:
             if effect.answer.kind == RETRIEVE:
                 self._recent.keep(Subject(effect.client, effect.rid, effect.digest), encode(effect.answer))
@@ -249,24 +247,21 @@ class Service:
     def _begin(self) -> Progress:
         progress = Progress(0, self._config.dealt_at_ms)
         self._state.put(_PROGRESS, encode(progress))
-        self._state.put(_POLICY, self._config.policy.encode())
+        deal_policy(self._state, self._config.policy)
         self._state.put(_RULES, RULES_VERSION.to_bytes(2, "big"))
         self._state.commit()
         return progress
 
-    def _policy_in_force(self) -> Policy:
-        text, rules = self._state.get(_POLICY), self._state.get(_RULES)
-        if text is None or rules != RULES_VERSION.to_bytes(2, "big"):
+    def _policy_in_force(self) -> PolicyInForce:
+        if self._state.get(_RULES) != RULES_VERSION.to_bytes(2, "big"):
             raise InvariantError("the state is not one that this version can go on from")
-        policy = parse_policy(text.decode())
-        policy.check_for(self._config.quorums)
-        return policy
+        return PolicyInForce(self._state, self._config.quorums)
 
     def _make_fold(self) -> Fold:
         config = self._config
-        examiner = Examiner(config.domain, config.quorums, config.authenticator, self._policy)
+        examiner = Examiner(config.domain, config.quorums, config.authenticator, self._in_force)
         certifier = Certifier(config.domain, issuer_of(config.ca_certificate))
-        effects = Effects(config.mode, self._policy, certifier, self._registry, Credentials(self._state))
+        effects = Effects(config.mode, self._in_force, certifier, self._registry, Credentials(self._state))
         return Fold(config.domain, config.quorums, config.mode, self._history, examiner, effects)
 
     def _advised(self, data: bytes, signature: bytes, now_utc_ms: int) -> Case | Refusal:
@@ -292,21 +287,10 @@ class Service:
     def _refused_by_policy(self, case: Case) -> Refusal | None:
         if case.request.kind not in {ISSUE, UPDATE}:
             return None
-        profile = profile_for(self._policy, case)
+        profile = profile_for(self._in_force.policy, case)
         if isinstance(profile, Refusal):
             return profile
         return BANNED if case.key is not None and self._registry.is_banned(case.key.digest) else None
-
-    def _confirmation_refusal(self, case: Case, confirm: Confirm, now_utc_ms: int) -> Refusal | None:
-        if case.key is None or case.request.purpose not in {"", FOR_SIGNATURE}:
-            return Refusal(Code.MALFORMED, "only a request with a signature key has a challenge to answer")
-        if not self._nonces.recognises(confirm.nonce, now_utc_ms):
-            return Refusal(Code.CONFIRMATION_FAILED, "the challenge is not this server's, or is too old: connect again")
-        config = self._config
-        server, spki = config.authenticator.me, case.request.key
-        if not answers_challenge(config.domain, server, case.subject, spki, confirm.nonce, confirm.proof):
-            return Refusal(Code.CONFIRMATION_FAILED, "the key did not sign the challenge")
-        return None
 
 
 def _explained(refusal: Refusal, request: Request) -> Refusal:

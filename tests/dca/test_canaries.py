@@ -43,7 +43,7 @@ CANARIES: dict[str, tuple[Bug, Callable[[], object]]] = {
         ),
     ),
     "t attestations are enough": (
-        Bug("maftia.dca.evidence:Examiner.examine", ">= self._needed", ">= self._needed - 1"),
+        Bug("maftia.dca.evidence:Examiner.examine", ">= policy.attestations_needed(self._quorums)", ">= policy.attestations_needed(self._quorums) - 1"),
         evidence.test_t_attestations_confirm_nothing_and_t_plus_one_do,
     ),
     "what a server saw is not looked at": (
@@ -56,14 +56,14 @@ CANARIES: dict[str, tuple[Bug, Callable[[], object]]] = {
     ),
     "a challenge needs no answer": (
         Bug(
-            "maftia.dca.service:Service._confirmation_refusal",
+            "maftia.dca.confirmation:Confirmation._refusal",
             "if not answers_challenge",
             "if None is answers_challenge",
         ),
         service.test_an_answer_to_another_servers_challenge_or_by_another_key_is_refused,
     ),
     "a proof always confirms": (
-        Bug("maftia.dca.evidence:Examiner.examine", "(self._accepts_proof and key in keys)", "key in keys"),
+        Bug("maftia.dca.evidence:Examiner.examine", "(policy.cluster.confirm == PROOF and key in keys)", "key in keys"),
         evidence.test_a_proof_confirms_only_where_the_policy_accepts_it_but_always_shows_a_right,
     ),
     "a stranger has rights": (

@@ -10,7 +10,6 @@ import pytest
 from maftia.core.hashing import H
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.limits import ATTESTATION_WINDOW_MS, NONCE_LIFETIME_MS
-from maftia.core.policy import parse_policy
 from maftia.core.quorum import Quorums
 from maftia.core.signing import ServerAuthenticator, SigningKey
 from maftia.core.spki import key_digest
@@ -27,7 +26,9 @@ from maftia.dca.evidence import (
     proven_keys,
     proven_tokens,
 )
+from maftia.dca.policy_in_force import PolicyInForce, deal_policy
 from maftia.dca.requests import KeyProof, RecordBody, challenge_string
+from maftia.dca.state import MemoryKeyValue, State
 from tests.dca.world import (
     AUTHENTICATORS,
     DEALT_AT_MS,
@@ -231,8 +232,14 @@ def test_a_token_proves_itself_for_this_request_only():
 # --- the whole record
 
 
+def in_force(policy: str) -> PolicyInForce:
+    state = State(MemoryKeyValue())
+    deal_policy(state, policy)
+    return PolicyInForce(state, Quorums.of(4))
+
+
 def examined(policy: str, *, servers=(), proofs=()):
-    examiner = Examiner(DOMAIN, Quorums.of(4), AUTHENTICATORS[0], parse_policy(policy))
+    examiner = Examiner(DOMAIN, Quorums.of(4), AUTHENTICATORS[0], in_force(policy))
     given = attestations(SIGNED, servers=servers)
     shown = tuple(ALICE.compose.prove(SIGNED, key.spki, key.sign) for key in proofs)
     body = RecordBody(SIGNED.data, given, shown, ())
