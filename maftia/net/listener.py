@@ -41,8 +41,8 @@ class Services(Protocol):
     async def serve_peer(self, peer: PartyId, channel: Channel) -> None:
         """Read what a peer sends."""
 
-    async def serve_client(self, channel: Channel) -> None:
-        """Talk with a client."""
+    async def serve_client(self, channel: Channel, source: str) -> None:
+        """Talk with a client; `source` is where it comes from, as far as addresses tell, or empty."""
 
     def refused(self, address: str, reason: str) -> None:
         """A connection ended before it was anybody's."""
@@ -93,7 +93,7 @@ class Listener:
             idle_timeout_s=CLIENT_IDLE_TIMEOUT_S,
         )
         with self._clients.place(address):
-            await self._services.serve_client(channel)
+            await self._services.serve_client(channel, address)
 
     async def _serve_peer(self, peer: PartyId, stream: trio.abc.Stream) -> None:
         """The newest connection of a peer is the one: an older one may be dead without our knowing."""

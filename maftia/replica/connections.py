@@ -45,8 +45,8 @@ class Handler(Protocol):
     def peer_frame(self, sender: PartyId, frame: bytes, now: Now) -> Step[bytes, Any]:
         """A message of a peer."""
 
-    def client_opened(self, session: int, unique: bytes, now: Now) -> Step[bytes, Any]:
-        """A client has connected; `unique` are fresh random bytes."""
+    def client_opened(self, session: int, unique: bytes, source: str, now: Now) -> Step[bytes, Any]:
+        """A client has connected; `unique` are fresh random bytes, `source` is the network that it comes from."""
 
     def client_frame(self, session: int, frame: bytes, now: Now) -> Step[bytes, Any]:
         """A message of a client."""
@@ -140,10 +140,13 @@ class Peer:
 class Session:
     """One client's connection.  Whatever happens to it, the handler is told of its end if it was of its beginning."""
 
-    def __init__(self, number: int, unique: bytes, handler: Handler, frames: Inbox[Input], tally: Tally) -> None:
+    def __init__(
+        self, number: int, unique: bytes, source: str, handler: Handler, frames: Inbox[Input], tally: Tally
+    ) -> None:
         self.outbox = Outbox(CLIENT_OUTBOX_BYTES_MAX, tally)
         self._number = number
         self._unique = unique
+        self._source = source
         self._handler = handler
         self._frames = frames.source(CLIENT_FRAME_SIZE_BYTES_MAX)
         self._scope = trio.CancelScope()
@@ -209,7 +212,7 @@ class Session:
 
     def _opened(self, now: Now) -> Step[bytes, Any]:
         self._is_open = True
-        return self._handler.client_opened(self._number, self._unique, now)
+        return self._handler.client_opened(self._number, self._unique, self._source, now)
 
     def _frame(self, frame: bytes, now: Now) -> Step[bytes, Any]:
         return Step() if self._is_ending else self._handler.client_frame(self._number, frame, now)

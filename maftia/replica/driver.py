@@ -155,13 +155,13 @@ class Driver:
         """Read a peer's frames until its connection ends."""
         await self._peers[peer].serve(channel)
 
-    async def serve_client(self, channel: Channel) -> None:
-        """Talk with a client until its connection ends."""
+    async def serve_client(self, channel: Channel, source: str) -> None:
+        """Talk with a client until its connection ends; `source` is the network that it comes from."""
         if self._stopping:
             return
         self._sessions_opened = number = self._sessions_opened + 1
         unique = self._random_bytes(SESSION_UNIQUE_SIZE_BYTES)
-        session = Session(number, unique, self._handler, self._client_inbox, self._waiting_for_clients)
+        session = Session(number, unique, source, self._handler, self._client_inbox, self._waiting_for_clients)
         self._sessions[number] = session
         try:
             await session.serve(channel)

@@ -72,6 +72,7 @@ from maftia.replica.messages import Done, Need, Share, SigningMessage, Vote
 from maftia.replica.purposes import CERTIFICATE
 from maftia.replica.sessions import ClientSessions, Reply, Settled
 from maftia.replica.signing import Purpose, Signed, SigningJob, SigningSessions
+from maftia.replica.sources import Sources
 
 PeerMessage = OrderMessage | Share | Need | Done | Vote
 STARTING, RECOVERING, SILENT, ACTIVE, STOPPING = "starting", "recovering", "silent", "active", "stopping"
@@ -150,6 +151,7 @@ class ReplicaHandler:
         self._votes = CheckpointVotes(config.quorums, config.authenticator)
         self._sessions = ClientSessions(service.certificate, self._stored_answer)
         self._queries = Allowance(QUERY_WORK_PER_S, QUERY_WORK_BURST)
+        self._sources = Sources()
         self._connected: set[PartyId] = set()
         self._has_told_of_loss = False
         self._state = STARTING
@@ -255,14 +257,16 @@ class ReplicaHandler:
 
     # --- clients
 
-    def client_opened(self, session: int, unique: bytes, now: Now) -> Step[bytes, Reply]:
-        """A client has connected; `unique` are fresh random bytes."""
+    def client_opened(self, session: int, unique: bytes, source: str, now: Now) -> Step[bytes, Reply]:
+        """A client has connected; `unique` are fresh random bytes, `source` is the network that it comes from."""
+        self._sources.opened(session, source)
         self._sessions.opened(session)
         return self._tell(session, self._welcome(session, unique, now))
 
     def client_closed(self, session: int) -> Step[bytes, Reply]:
         """It has gone.  What it asked for takes its course."""
         self._sessions.closed(session)
+        self._sources.closed(session)
         return Step()
 
     def client_frame(self, session: int, frame: bytes, now: Now) -> Step[bytes, Reply]:

@@ -39,7 +39,7 @@ PROFILE = "server"
 class Wire:
     """A client's connections to all servers, kept up while it lives."""
 
-    def __init__(self, sessions: Sessions, servers: Sequence[PartyId], random: Random) -> None:
+    def __init__(self, sessions: Sessions, servers: Sequence[PartyId], source: str, random: Random) -> None:
         self.sessions = sessions
         self.random = random
         self.nonces: dict[PartyId, bytes] = {}
@@ -47,6 +47,7 @@ class Wire:
         self.on_lost: Callable[[PartyId], None] = lambda server: None  # noqa: ARG005
         self.on_message: Callable[[PartyId, ServerMessage], None] = lambda server, message: None  # noqa: ARG005
         self._servers = servers
+        self._source = source
         self._current: dict[PartyId, int] = {}
         self._is_closed = False
 
@@ -58,7 +59,7 @@ class Wire:
     def open(self) -> None:
         """Connect with everybody."""
         for server in self._servers:
-            self.sessions.dial(server, self)
+            self.sessions.dial(server, self._source, self)
 
     def close(self) -> None:
         """Leave."""
@@ -98,7 +99,7 @@ class Wire:
 
     def _redial(self, server: PartyId) -> None:
         if not self._is_closed:
-            self.sessions.dial(server, self)
+            self.sessions.dial(server, self._source, self)
 
 
 class Person:

@@ -91,9 +91,9 @@ class Mute(Silent[bytes, Reply]):
         del peer, now
         return Step()
 
-    def client_opened(self, session: int, unique: bytes, now: Now) -> Step[bytes, Reply]:
+    def client_opened(self, session: int, unique: bytes, source: str, now: Now) -> Step[bytes, Reply]:
         """Nothing."""
-        del session, unique, now
+        del session, unique, source, now
         return Step()
 
     def client_frame(self, session: int, frame: bytes, now: Now) -> Step[bytes, Reply]:
@@ -168,9 +168,9 @@ class Corrupt:
         """As inside."""
         return self._twist(self.inner.job_done(reference, result, now))
 
-    def client_opened(self, session: int, unique: bytes, now: Now) -> Step[bytes, Reply]:
+    def client_opened(self, session: int, unique: bytes, source: str, now: Now) -> Step[bytes, Reply]:
         """As inside."""
-        return self._twist(self.inner.client_opened(session, unique, now))
+        return self._twist(self.inner.client_opened(session, unique, source, now))
 
     def client_frame(self, session: int, frame: bytes, now: Now) -> Step[bytes, Reply]:
         """As inside."""
@@ -416,9 +416,9 @@ class Twins(Corrupt):
         which, inner = reference
         return self._of(which, self._pair[which].job_done(inner, result, now))
 
-    def client_opened(self, session: int, unique: bytes, now: Now) -> Step[bytes, Reply]:
+    def client_opened(self, session: int, unique: bytes, source: str, now: Now) -> Step[bytes, Reply]:
         """Both, of whom one answers."""
-        return self._both(lambda twin: twin.client_opened(session, unique, now))
+        return self._both(lambda twin: twin.client_opened(session, unique, source, now))
 
     def client_frame(self, session: int, frame: bytes, now: Now) -> Step[bytes, Reply]:
         """One: requests reach them unevenly."""

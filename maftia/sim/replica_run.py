@@ -227,7 +227,7 @@ class ReplicaRun:
     def _person(self, number: int) -> tuple[Person, Wire]:
         skew_ms = self.random.randint(-SKEW_MS_MAX, SKEW_MS_MAX)
         person = Person(self.cluster, number, self.plan.seed, skew_ms)
-        return person, Wire(self.sessions, list(self.stores), person.random)
+        return person, Wire(self.sessions, list(self.stores), f"192.0.2.{number}/32", person.random)
 
     # --- what happens when
 

@@ -92,7 +92,7 @@ class ReplicaMachine(Machine[bytes, Reply], Protocol):
     def peer_disconnected(self, peer: PartyId, now: Now) -> Step[bytes, Reply]:
         """The link to this peer is down."""
 
-    def client_opened(self, session: int, unique: bytes, now: Now) -> Step[bytes, Reply]:
+    def client_opened(self, session: int, unique: bytes, source: str, now: Now) -> Step[bytes, Reply]:
         """A client has connected."""
 
     def client_frame(self, session: int, frame: bytes, now: Now) -> Step[bytes, Reply]:
@@ -225,9 +225,9 @@ class Replica:
         """Pass on."""
         return self.handler.job_done(reference, result, now)
 
-    def client_opened(self, session: int, unique: bytes, now: Now) -> Step[bytes, Reply]:
+    def client_opened(self, session: int, unique: bytes, source: str, now: Now) -> Step[bytes, Reply]:
         """Pass on."""
-        return self.handler.client_opened(session, unique, now)
+        return self.handler.client_opened(session, unique, source, now)
 
     def client_frame(self, session: int, frame: bytes, now: Now) -> Step[bytes, Reply]:
         """Pass on."""

@@ -35,6 +35,7 @@ class Session:
 
     number: int
     server: PartyId
+    source: str
     listener: Listener
     is_up: bool = True
     to_server_ms: int = 0
@@ -59,9 +60,9 @@ class Sessions:
         """The connections that are up."""
         return [number for number, session in self._sessions.items() if session.is_up]
 
-    def dial(self, server: PartyId, listener: Listener) -> None:
-        """Try to connect; the listener is told what came of it."""
-        self._later(lambda: self._open(server, listener))
+    def dial(self, server: PartyId, source: str, listener: Listener) -> None:
+        """Try to connect from there; the listener is told what came of it."""
+        self._later(lambda: self._open(server, source, listener))
 
     def send(self, number: int, frame: bytes) -> None:
         """A client says something on a connection; lost if that is down."""
@@ -91,16 +92,16 @@ class Sessions:
     def _act(self, session: Session, act: Callable[[Any, Now], Step[bytes, Reply]]) -> None:
         self.network.act(session.server, act)
 
-    def _open(self, server: PartyId, listener: Listener) -> None:
+    def _open(self, server: PartyId, source: str, listener: Listener) -> None:
         if self.network.machine(server) is None:
             listener.ended(server)
             return
-        session = Session(len(self._sessions) + 1, server, listener)
+        session = Session(len(self._sessions) + 1, server, source, listener)
         self._sessions[session.number] = session
         self.network.note("session", session.number, server)
         listener.opened(server, session.number)
         unique = session.number.to_bytes(8, "big")
-        self._act(session, lambda machine, now: machine.client_opened(session.number, unique, now))
+        self._act(session, lambda machine, now: machine.client_opened(session.number, unique, source, now))
 
     def _arrive(self, session: Session, frame: bytes) -> None:
         if session.is_up:

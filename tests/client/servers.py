@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 import trio
@@ -18,6 +19,8 @@ from maftia.replica.driver import Driver
 from tests.dealing import DEALT_AT_MS, sample_cluster, seeded_bytes
 
 Behaviour = Callable[[Channel], Awaitable[None]]
+SOURCE = "192.0.2.1/32"
+"""where all clients come from"""
 UTC_MS = DEALT_AT_MS + 3_600_000
 
 
@@ -89,7 +92,7 @@ class Servers:
     def _client(self, party: int) -> Connect:
         async def connect() -> Channel:
             near, far = self._pair(party, CLIENT_FRAME_SIZE_BYTES_MAX)
-            behaviour = self.liars.get(party, self.drivers[party].serve_client)
+            behaviour = self.liars.get(party, partial(self.drivers[party].serve_client, source=SOURCE))
             assert behaviour is not None
             self.nursery.start_soon(_quietly, behaviour, far)
             return near

@@ -28,11 +28,13 @@ class Echo:
     def __init__(self) -> None:
         self.refusals: list[str] = []
         self.cut: list[str] = []
+        self.sources: list[str] = []
 
     async def serve_peer(self, peer: PartyId, channel: Channel) -> None:
         await self._serve(f"peer {peer}", channel)
 
-    async def serve_client(self, channel: Channel) -> None:
+    async def serve_client(self, channel: Channel, source: str) -> None:
+        self.sources.append(source)
         await self._serve("client", channel)
 
     async def _serve(self, who: str, channel: Channel) -> None:

@@ -67,6 +67,7 @@ class TestClient:
         ca_key = rsa_spki(cluster.dca.modulus, cluster.dca.exponent)
         servers = ServerSignatures(cluster.domain, cluster.verify_keys)
         self.deployment = Deployment(cluster.quorums, servers, ca_key)
+        self.source = f"192.0.2.{seed}/32"
         self.nonces: dict[PartyId, bytes] = {}
         self.talks: dict[bytes, Conversation] = {}
         self.heard: list[tuple[int, ServerMessage]] = []
@@ -284,7 +285,7 @@ class World:
         if server.is_up:
             self.clients[client.session(party)] = (client, party)
             unique = bytes([client.number, party, server.life])
-            self.do(server, server.handler.client_opened(client.session(party), unique, self.now))
+            self.do(server, server.handler.client_opened(client.session(party), unique, client.source, self.now))
 
     def client_frame(self, client: TestClient, party: PartyId, frame: bytes) -> None:
         server, session = self.servers[party], client.session(party)

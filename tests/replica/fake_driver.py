@@ -16,6 +16,8 @@ from maftia.net.channel import Channel, ChannelError
 from maftia.replica.driver import Driver
 
 FRAME_SIZE_BYTES_MAX = 4 * 1024 * 1024
+SOURCE = "192.0.2.1/32"
+"""where all clients come from"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +59,8 @@ class FakeHandler:
     def peer_frame(self, sender: PartyId, frame: bytes, now: Now) -> Step[bytes, Any]:
         return self._call("peer_frame", sender, frame)
 
-    def client_opened(self, session: int, unique: bytes, now: Now) -> Step[bytes, Any]:
-        return self._call("client_opened", session, unique)
+    def client_opened(self, session: int, unique: bytes, source: str, now: Now) -> Step[bytes, Any]:
+        return self._call("client_opened", session, unique, source)
 
     def client_frame(self, session: int, frame: bytes, now: Now) -> Step[bytes, Any]:
         return self._call("client_frame", session, frame)
@@ -149,7 +151,7 @@ class World:
     async def _serve_client(self, channel: Channel) -> None:
         """As the listener does."""
         try:
-            await self.driver.serve_client(channel)
+            await self.driver.serve_client(channel, SOURCE)
         finally:
             await channel.aclose()
 

@@ -15,7 +15,7 @@ from maftia.net.channel import ChannelError
 from maftia.net.framing import encode_frame
 from maftia.replica import driver as driver_module
 from maftia.replica.driver import FLUSH_TIMEOUT_S, TURN_CLIENT_FRAMES_MAX
-from tests.replica.fake_driver import Reply, World
+from tests.replica.fake_driver import SOURCE, Reply, World
 
 pytestmark = pytest.mark.trio
 
@@ -264,14 +264,14 @@ async def test_what_waits_of_a_peer_is_bounded(autojump_clock: MockClock, nurser
 async def test_a_session_has_a_beginning_its_frames_and_one_end(
     autojump_clock: MockClock, world: World, nursery: trio.Nursery
 ) -> None:
-    world.handler.on["client_opened"] = lambda session, unique: Step(outputs=[Reply(session, b"welcome")])
+    world.handler.on["client_opened"] = lambda session, unique, source: Step(outputs=[Reply(session, b"welcome")])
     client = await world.client(nursery)
     assert await client.receive() == b"welcome"
     await client.send(b"one", b"two")
     await client.aclose()
     await wait_all_tasks_blocked()
     assert [call for call in world.handler.calls if call[0].startswith("client")] == [
-        ("client_opened", 1, bytes(32)),
+        ("client_opened", 1, bytes(32), SOURCE),
         ("client_frame", 1, b"one"),
         ("client_frame", 1, b"two"),
         ("client_closed", 1),
@@ -552,7 +552,7 @@ async def test_a_clean_stop_sends_what_was_promised_and_serves_nobody_more(autoj
 
 async def test_a_clean_stop_does_not_wait_for_who_does_not_read(autojump_clock: MockClock) -> None:
     world = World()
-    world.handler.on["client_opened"] = lambda session, unique: Step(outputs=[Reply(session, b"welcome")])
+    world.handler.on["client_opened"] = lambda session, unique, source: Step(outputs=[Reply(session, b"welcome")])
     async with trio.open_nursery() as clients:
         async with trio.open_nursery() as nursery:
             await nursery.start(world.driver.run)

@@ -428,8 +428,8 @@ def test_garbage_of_a_peer_is_a_fault_and_nothing_else(world: World) -> None:
 
 def test_garbage_of_a_client_ends_its_connection_and_no_other(world: World) -> None:
     handler = world.servers[0].handler
-    handler.client_opened(7, b"x", world.now)
-    handler.client_opened(8, b"y", world.now)
+    handler.client_opened(7, b"x", "192.0.2.1/32", world.now)
+    handler.client_opened(8, b"y", "192.0.2.1/32", world.now)
     [reply] = handler.client_frame(7, b"\xc1", world.now).outputs
     assert (reply.session, reply.close) == (7, True)
     assert handler.client_frame(7, encode(StatusQuery()), world.now).outputs == []
@@ -440,7 +440,7 @@ def test_garbage_of_a_client_ends_its_connection_and_no_other(world: World) -> N
 def test_a_thousand_unanswered_challenges_harm_nobody(world: World) -> None:
     for server in world.servers:
         for session in range(100_000, 101_000):
-            server.handler.client_opened(session, session.to_bytes(4, "big"), world.now)
+            server.handler.client_opened(session, session.to_bytes(4, "big"), "192.0.2.1/32", world.now)
     issue(world, client_of(world))
     agree(world)
 
@@ -460,7 +460,7 @@ def test_a_record_that_its_client_did_not_sign_is_refused_and_leaves_no_trace(wo
 
 def test_a_connection_may_watch_so_much_and_no_more(world: World) -> None:
     handler = world.servers[0].handler
-    handler.client_opened(7, b"x", world.now)
+    handler.client_opened(7, b"x", "192.0.2.1/32", world.now)
     for i in range(WATCHES_PER_SESSION_MAX):
         assert handler.client_frame(7, watch_of(i.to_bytes(16, "big")), world.now).outputs == []
     assert handler.client_frame(7, watch_of(bytes(16)), world.now).outputs == []
@@ -489,7 +489,7 @@ def watch_of(rid: bytes, client: bytes = b"c" * 32, digest: bytes = b"d" * 32) -
 )
 def test_a_watch_of_ids_of_another_size_is_malformed_and_nothing_of_it_is_kept(world: World, frame: bytes) -> None:
     handler = world.servers[0].handler
-    handler.client_opened(7, b"x", world.now)
+    handler.client_opened(7, b"x", "192.0.2.1/32", world.now)
     [reply] = handler.client_frame(7, frame, world.now).outputs
     assert decode(reply.frame, Refused, 1000).code == Code.MALFORMED
     assert reply.close

@@ -57,7 +57,7 @@ def client_of(world: World, seed: int = 1) -> TestClient:
 def say(world: World, frame: bytes, party: int = 0, session: int = 9999) -> ServerMessage:
     """What one server says at once to one frame."""
     server = world.servers[party].handler
-    server.client_opened(session, b"u", world.now)
+    server.client_opened(session, b"u", "192.0.2.1/32", world.now)
     [reply] = server.client_frame(session, frame, world.now).outputs
     message: ServerMessage = decode(reply.frame, ServerMessage, FRAME_SIZE_BYTES_MAX)
     return message
