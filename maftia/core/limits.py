@@ -179,6 +179,12 @@ AUTHORIZATIONS_PER_RECORD_MAX = 4
 """words of authorities, and certificates, offered as credentials: each costs a signature check"""
 ADMINISTRATORS_MAX = 32
 """of a policy; their signatures come with a change, a majority of them"""
+TOKENS_MAX = POLICY_ENTRIES_MAX
+"""in force at a time: those of a text, and those added one by one"""
+TOKENS_SIZE_BYTES_MAX = 512 * 1024
+"""of all tokens as rows: twice what the largest text makes; with that text they still fit one answer"""
+RATE_ROWS_DROPPED_PER_COMMIT = 256
+"""counters of past windows that a commit drops, 5 ms, beside two for each new one: so they never pile up"""
 FOREIGN_EXAMINED_MAX = 64
 """certificates of other clients that a revocation or update without a right makes every server read"""
 REVOKE_EXAMINED_MAX = 4096

@@ -5,8 +5,8 @@ Guarantees: honest servers that applied the same commits hold equal states and g
 equal answers (safety is that of the order alone); a request takes effect at most once
 per (client id, rid); nobody's unfinished request delays another's; a certificate's
 every byte follows from the order.
-Messages: none of its own.  Before the order it answers clients (`advise`, `attest`,
-`check_record`); after it, `apply_commit` is the fold; the caller carries both.
+Messages: none of its own.  Before the order it answers clients (`advise`, `ask`, `attest`,
+`check_record`, `query`, `policy_found`); after it, `apply_commit` is the fold; the caller carries both.
 Why it works: the fold reads state, records, agreed time and coin, which the order makes
 equal everywhere.  Evidence was gathered before, under signatures of servers, so that
 judging it is counting.  k >= t+1 attestations hold an honest server's, and an honest
@@ -31,7 +31,7 @@ from maftia.core.errors import Code, FormatError, InvariantError, Refusal
 from maftia.core.identifiers import Domain
 from maftia.core.limits import QUERY_WORK
 from maftia.core.names import normalise_names
-from maftia.core.policy import parse_policy
+from maftia.core.policy import TokenGrant, parse_policy
 from maftia.core.quorum import Quorums
 from maftia.core.signing import Authenticator, verify_ed25519
 from maftia.core.spki import UnsupportedKeyError, parse_spki
@@ -47,7 +47,7 @@ from maftia.dca.form import Case, read_case, read_request, rid_of_request, subje
 from maftia.dca.history import History, HistoryEntry
 from maftia.dca.judge import BANNED, profile_for
 from maftia.dca.ledger import Ledger
-from maftia.dca.messages import Attested, Confirm, Listed, Refused
+from maftia.dca.messages import Ask, Attested, Challenge, Confirm, Listed, PolicyReply, Refused, TokenInForce
 from maftia.dca.policy_in_force import PolicyInForce, deal_policy
 from maftia.dca.recent import RecentAnswers
 from maftia.dca.registry import SIGNATURE, UNSIGNED, Registry
@@ -108,6 +108,9 @@ class Service:
         self._confirmation = Confirmation(config.domain, config.authenticator, config.nonce_secret)
         self._progress = self._open()
         self._in_force = self._policy_in_force()
+        self._credentials = Credentials(self._state)
+        self._tokens_found: tuple[TokenInForce, ...] | None = None
+        """as of the last commit, once somebody has asked"""
         self.ledger = Ledger(self._state)
         self._fold = self._make_fold()
 
@@ -133,6 +136,16 @@ class Service:
         if isinstance(case, Refusal):
             return Refused(rid_of_request(confirm.request), case.code, case.detail)
         return self._confirmation.attest(case, confirm, now_utc_ms)
+
+    def ask(self, ask: Ask, now_utc_ms: int) -> Challenge | Refused:
+        """A challenge for the request's encryption key, or why there is none.
+
+        It costs a public-key operation and leaves nothing behind: the caller bounds how many.
+        """
+        case = self._advised(ask.request, ask.signature, now_utc_ms)
+        if isinstance(case, Refusal):
+            return Refused(rid_of_request(ask.request), case.code, case.detail)
+        return self._confirmation.ask(case, ask, now_utc_ms)
 
     def check_record(self, record: bytes) -> ParsedRecord | Refusal:
         """The record, where it is worth ordering: well-formed and signed by its client."""
@@ -168,6 +181,13 @@ class Service:
         certificates = tuple(self.certificate(serial) or b"" for serial in found.serials)
         return Listed(request.rid, subject.digest, found.serials, certificates), work + len(certificates)
 
+    def policy_found(self, rid: bytes) -> PolicyReply:
+        """The policy in force at the newest commit; `rid` (16 bytes) is the asker's name for the answer."""
+        in_force = self._in_force
+        if self._tokens_found is None:
+            self._tokens_found = tuple(self._token_found(grant) for grant in in_force.tokens())
+        return PolicyReply(rid, self.commit_index, in_force.digest, in_force.text, self._tokens_found)
+
     # --- the fold
 
     def apply_commit(self, commit: Commit) -> list[Effect]:
@@ -188,6 +208,7 @@ class Service:
         effects = [effect for effect in outcomes if effect is not None]
         self.ledger.enter(commit, effects)
         self._state.commit()
+        self._tokens_found = None
         self.ledger.written()
         for effect in effects:
             if effect.answer.kind == RETRIEVE:
@@ -261,8 +282,12 @@ class Service:
         config = self._config
         examiner = Examiner(config.domain, config.quorums, config.authenticator, self._in_force)
         certifier = Certifier(config.domain, issuer_of(config.ca_certificate))
-        effects = Effects(config.mode, self._in_force, certifier, self._registry, Credentials(self._state))
+        effects = Effects(config.mode, self._in_force, certifier, self._registry, self._credentials)
         return Fold(config.domain, config.quorums, config.mode, self._history, examiner, effects)
+
+    def _token_found(self, grant: TokenGrant) -> TokenInForce:
+        used = self._credentials.uses(grant.public_key)
+        return TokenInForce(grant.public_key, grant.uses, used, tuple(map(str, grant.names)))
 
     def _advised(self, data: bytes, signature: bytes, now_utc_ms: int) -> Case | Refusal:
         try:
