@@ -27,7 +27,6 @@ from dealer.passphrase import (
 )
 from dealer.primes import core_count, find_prime_pair, find_prime_pairs
 from dealer.progress import PrimeProgress
-from dealer.token import new_token, token_entry
 from maftia import __version__
 from maftia.core.address import PORT_MAX, Address, parse_address
 from maftia.core.cluster_file import KEY_MAJOR, MODES, cluster_sha256
@@ -35,8 +34,9 @@ from maftia.core.errors import CryptoError, FormatError
 from maftia.core.files import text_of
 from maftia.core.init_file import init_header, is_init_file, open_init, seal
 from maftia.core.limits import INIT_FILE_SIZE_BYTES_MAX, POLICY_SIZE_BYTES_MAX, SERVERS_MAX
-from maftia.core.policy import DEFAULT_POLICY_TOML, parse_policy
+from maftia.core.policy import DEFAULT_POLICY_TOML, parse_policy, token_key
 from maftia.core.quorum import Quorums
+from maftia.core.token import new_token, token_entry
 from maftia.core.x509 import CaSubject
 
 EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -173,13 +173,16 @@ def policy_command() -> None:
 def token_command(uses: int, names: tuple[str, ...], out: Path) -> None:
     """Make a token file, and print the entry that policy.toml needs for it.
 
+    That is for dealing. A cluster that runs is given a token by its administrators: `maftia admin token add --new FILE`
+    makes one as this does, and `--token-file FILE` takes one that was made here.
+
     \b
     maftia-dealer token --uses 10 --name "dns:*.example.org" --out alice.token >> policy.toml
 
     Exit codes: 0 done; 2 wrong use or cannot write.
     """
     token = new_token(os.urandom)
-    entry = token_entry(token, uses, names)
+    entry = token_entry(token_key(token).public, uses, names)
     write_file(out, OutputFile(f"{token}\n".encode(), SECRET_MODE))
     click.echo(entry, nl=False)
 
