@@ -177,6 +177,8 @@ TOKENS_PER_RECORD_MAX = 4
 """tokens offered with a request: each costs a signature check"""
 AUTHORIZATIONS_PER_RECORD_MAX = 4
 """words of authorities, and certificates, offered as credentials: each costs a signature check"""
+GATHERERS_PER_PROFILE_MAX = 4
+"""kinds of evidence for names that one profile asks for; a record has n attestations of each, and of the key's"""
 ADMINISTRATORS_MAX = 32
 """of a policy; their signatures come with a change, a majority of them"""
 TOKENS_MAX = POLICY_ENTRIES_MAX
@@ -197,6 +199,20 @@ QUERY_WORK_BURST = 20_000
 """of those, at once"""
 QUERY_WORK = 20
 """what a retrieve out of order costs beside them: reading the request, its key and names"""
+SOURCE_SHARE = 4
+"""one address has a fourth of what is allowed to all together, in each second"""
+READ_WORK_PER_S = 20_000
+"""units of 6 µs that a server spends a second on reading policy and log to clients: a tenth of a core, whoever asks"""
+READ_WORK_BURST = 20_000
+"""of those, at once"""
+READ_BYTES_PER_WORK = 8192
+"""an answer is encoded and encrypted at 1.4 GB/s: 6 µs for as many bytes"""
+POLICY_WORK = 20
+"""to read the policy in force, beside its bytes"""
+ASKS_PER_S = 200
+"""challenges for encryption keys that a server seals a second: each costs 0.5 ms, a tenth of a core, whoever asks"""
+ASKS_BURST = 400
+"""of those, at once"""
 QUERY_PAUSE_MS = 50
 QUERY_PAUSE_MS_MAX = 1000
 """a client whose answers differ asks again after a pause that doubles: honest servers are a moment apart"""
@@ -240,3 +256,12 @@ LOG_HEADS_PER_SERVER_MAX = 8
 """checkpoints of one server that a client keeps until t+1 agree: two would do with servers in step"""
 LOG_PROOF_FILE_SIZE_BYTES_MAX = 256 * 1024
 """an entry in Base64 (88 kB), its path (3 kB) and a checkpoint"""
+
+# For the client's files and waits.
+AUTHORIZATION_SIZE_BYTES_MAX = 32 * 1024
+"""an authority's word for NAMES_MAX names and the largest key; what is larger fits no record"""
+INCLUSION_PAUSE_MS = 300
+"""a certificate that is believed waits this long for the proof that the log holds it"""
+LOG_PATIENCE_MS = 1000
+LOG_PATIENCE_MS_MAX = 16_000
+"""a server that has not sent the next part of a file by then is left for another; doubled after each round of all"""
