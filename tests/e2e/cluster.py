@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import trio
 
-from dealer.deal import Dealing, DealSpec, deal
+from dealer.deal import Dealing, DealSpec, PrimePairs, deal
 from maftia.cli.processes import LOOPBACK, free_ports
 from maftia.client.client import Client, ServerStatus, open_client
 from maftia.core.address import Address
@@ -29,6 +29,7 @@ from maftia.core.policy import DEFAULT_POLICY_TOML
 from maftia.core.quorum import Quorums
 from maftia.core.signing import SigningKey
 from tests.dealing import fixed_primes, seeded_bytes
+from tests.imported import imported_ca
 
 T = TypeVar("T")
 
@@ -44,20 +45,35 @@ def utc_ms() -> int:
 
 def write_dealing(folder: Path, *, mode: str = KEY_MAJOR, policy: str = DEFAULT_POLICY_TOML, seed: str = "") -> Dealing:
     """Deal a cluster of four into a folder, with the files of `maftia-dealer deal`."""
-    spec = DealSpec(
+    dealing = deal(_spec(mode, policy), fixed_primes(2048), seeded_bytes(f"e2e/{folder}/{seed}"))
+    _write(folder, dealing)
+    return dealing
+
+
+def write_imported_dealing(folder: Path, policy: str = DEFAULT_POLICY_TOML) -> Dealing:
+    """The same with the key of an authority that existed below a root, as with `--import-key` and `--ca-cert`."""
+    imported = imported_ca()
+    dealing = deal(_spec(KEY_MAJOR, policy), PrimePairs(imported.factors, fixed_primes(2048).dfe), os.urandom, imported)
+    _write(folder, dealing)
+    return dealing
+
+
+def _spec(mode: str, policy: str) -> DealSpec:
+    return DealSpec(
         quorums=Quorums.of(SERVERS),
         addresses=tuple(Address(LOOPBACK, port) for port in free_ports(SERVERS)),
         policy_text=policy,
         dealt_at_ms=utc_ms(),
         mode=mode,
     )
-    dealing = deal(spec, fixed_primes(2048), seeded_bytes(f"e2e/{folder}/{seed}"))
+
+
+def _write(folder: Path, dealing: Dealing) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for init in dealing.inits:
         (folder / f"server-{init.party}.init").write_bytes(seal(init, None, os.urandom))
     (folder / "cluster.toml").write_text(dealing.cluster_text)
     (folder / "ca.pem").write_text(dealing.cluster.ca_certificate)
-    return dealing
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""One cluster a module, shared by its tests; one user with a folder of their own a test."""
+"""Clusters of real servers, shared by tests; one user with a folder of their own a test."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.cluster import Cluster, write_dealing
 from tests.e2e.commands import User
+from tests.e2e.policies import EVERYTHING
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +20,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     try:
         cluster.start()
         yield cluster
+    finally:
+        cluster.clean_up()
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Four active servers whose policy allows everything, for tests that leave them running and use their own names."""
+    folder = tmp_path_factory.mktemp("everything")
+    cluster = Cluster(folder, write_dealing(folder, policy=EVERYTHING))
+    try:
+        cluster.start()
+        yield cluster
+        assert cluster.complaints() == []
     finally:
         cluster.clean_up()
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator
 
 import pytest
 from cryptography import x509
 
-from dealer.deal import DealSpec, PrimePairs, deal
-from maftia.core.address import Address
-from maftia.core.init_file import seal
-from maftia.core.policy import DEFAULT_POLICY_TOML
-from maftia.core.quorum import Quorums
-from tests.dealing import fixed_primes
-from tests.e2e.cluster import LOOPBACK, SERVERS, Cluster, free_ports
+from tests.e2e.cluster import Cluster, write_imported_dealing
 from tests.e2e.commands import User
-from tests.imported import ROOT_KEY, ca_certificate, imported_ca, pem
+from tests.imported import ROOT_KEY, ca_certificate, pem
 
 pytestmark = pytest.mark.e2e
 
@@ -26,15 +18,7 @@ pytestmark = pytest.mark.e2e
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Four active servers that share the key of an authority below a root."""
     folder = tmp_path_factory.mktemp("imported")
-    imported = imported_ca()
-    addresses = tuple(Address(LOOPBACK, port) for port in free_ports(SERVERS))
-    spec = DealSpec(Quorums.of(SERVERS), addresses, DEFAULT_POLICY_TOML, time.time_ns() // 1_000_000)
-    dealing = deal(spec, PrimePairs(imported.factors, fixed_primes(2048).dfe), os.urandom, imported)
-    for init in dealing.inits:
-        (folder / f"server-{init.party}.init").write_bytes(seal(init, None, os.urandom))
-    (folder / "cluster.toml").write_text(dealing.cluster_text)
-    (folder / "ca.pem").write_text(dealing.cluster.ca_certificate)
-    cluster = Cluster(folder, dealing)
+    cluster = Cluster(folder, write_imported_dealing(folder))
     try:
         cluster.start()
         yield cluster
