@@ -24,7 +24,7 @@ from maftia.log.edge import Edge
 from maftia.log.merkle import Frontier
 from maftia.log.proofs import ConsistencyProof, InclusionProof, prove_consistency, prove_inclusion, root_of
 from maftia.log.reader import Read, TileReader
-from maftia.log.tiles import TILE_WIDTH
+from maftia.log.tiles import Tile, bundle_of, tile_at
 
 
 class Book:
@@ -39,8 +39,7 @@ class Book:
         self._stored = read
         self._edge = Edge.load(TileReader(read, published), published)
         self._full: dict[str, bytes] = {}
-        self._partial: dict[str, bytes] | None = None
-        self._reader: TileReader | None = None
+        self._reader = _GrowingReader(self._read, self._edge)
         self.append(newer)
 
     @property
@@ -56,7 +55,6 @@ class Book:
     def append(self, entries: Iterable[bytes]) -> None:
         """The entries of a commit, once they stand in the state.  Raises ValueError for one that is too long."""
         self._full.update(self._edge.append(entries))
-        self._partial = self._reader = None
 
     # --- files
 
@@ -71,41 +69,57 @@ class Book:
 
     def partial_files(self, size: int) -> dict[str, bytes]:
         """The partial files that go with a checkpoint of this size, which may be a past one."""
-        return Edge.load(self.reader, size).partial_files()
+        return Edge.load(self._reader, size).partial_files()
+
+    def file(self, tile: Tile, *, is_bundle: bool) -> bytes:
+        """The content of a tile or bundle, stored or not, of any width that it has had.
+
+        Raises ValueError where the log has none there; MissingTileError, FormatError.
+        """
+        if tile_at(self.size, tile.level, tile.index).width < tile.width or (is_bundle and tile.level):
+            raise ValueError(f"a log of {self.size} entries has no such file")
+        if is_bundle:
+            return bundle_of(self._reader.entries(tile.index)[: tile.width])
+        return b"".join(self._reader.hashes(tile.level, tile.index)[: tile.width])
 
     # --- proofs
 
-    @property
-    def reader(self) -> TileReader:
-        """The log as files, stored or not."""
-        if self._reader is None:
-            self._reader = TileReader(self._read, self.size)
-        return self._reader
-
     def entry(self, index: int) -> bytes:
         """One entry.  Raises ValueError where there is none; MissingTileError, FormatError."""
-        if not 0 <= index < self.size:
-            raise ValueError(f"the log has {self.size} entries, and none at {index}")
-        return self.reader.entries(index // TILE_WIDTH)[index % TILE_WIDTH]
+        return self._reader.entry(index)
 
     def root(self, size: int) -> bytes:
         """The root at this size, now or in the past.  Raises ValueError for a size that the log has not reached."""
         if not 0 <= size <= self.size:
             raise ValueError(f"the log has {self.size} entries, not {size}")
-        return root_of(self.reader, size)
+        return root_of(self._reader, size)
 
     def prove_inclusion(self, index: int, size: int) -> InclusionProof:
         """As `proofs.prove_inclusion`."""
-        return prove_inclusion(self.reader, index, size)
+        return prove_inclusion(self._reader, index, size)
 
     def prove_consistency(self, old_size: int, new_size: int) -> ConsistencyProof:
         """As `proofs.prove_consistency`."""
-        return prove_consistency(self.reader, old_size, new_size)
+        return prove_consistency(self._reader, old_size, new_size)
 
     def _read(self, path: str) -> bytes | None:
-        if self._partial is None:
-            self._partial = self._edge.partial_files()
-        for newer in (self._full, self._partial):
-            if path in newer:
-                return newer[path]
-        return self._stored(path)
+        return self._full.get(path) or self._stored(path)
+
+
+class _GrowingReader(TileReader):
+    """The log as files, stored or not, whatever its size by now: what still changes is read from the edge."""
+
+    def __init__(self, read: Read, edge: Edge) -> None:
+        super().__init__(read, edge.size)
+        self._edge = edge
+
+    @property
+    def size(self) -> int:
+        """Entries of the log."""
+        return self._edge.size
+
+    def _pyramid(self, level: int, index: int) -> list[list[bytes]]:
+        return self._edge.pyramid(level, index) or super()._pyramid(level, index)
+
+    def _bundle(self, index: int) -> list[bytes]:
+        return self._edge.entries(index) or super()._bundle(index)

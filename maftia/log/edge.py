@@ -7,7 +7,10 @@ Full tiles leave it as files, once; partial ones are written when somebody is to
 them (a checkpoint is published), not for every entry, or each entry of a bundle would
 be written 256 times.
 
-Limits and cost: at most 8 rows of 255 hashes and 255 entries, 16 MiB at worst and
+Of each of these tiles the whole pyramid of hashes is held, so a proof about the newest
+entries computes nothing anew.
+
+Limits and cost: at most 8 tiles of 510 hashes and 255 entries, 16 MiB at worst and
 commonly half a megabyte; an entry costs two hashes.
 """
 
@@ -15,8 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from maftia.core.errors import FormatError
 from maftia.core.limits import LOG_ENTRY_SIZE_BYTES_MAX, LOG_SIZE_MAX
-from maftia.log.merkle import Frontier, leaf_hash, pyramid
+from maftia.log.merkle import Frontier, grow_pyramid, leaf_hash
 from maftia.log.reader import TileReader
 from maftia.log.tiles import TILE_WIDTH, Tile, bundle_of, partial_tiles, row_length
 
@@ -24,30 +28,34 @@ from maftia.log.tiles import TILE_WIDTH, Tile, bundle_of, partial_tiles, row_len
 class Edge:
     """The growing end of a log.  One that is made without arguments is empty."""
 
-    __slots__ = ("_entries", "_rows", "_size")
+    __slots__ = ("_entries", "_pyramids", "_size")
 
     def __init__(self) -> None:
         self._size = 0
-        self._rows: list[list[bytes]] = [[]]
-        """by level, the hashes of the tile that is not full"""
+        self._pyramids: list[list[list[bytes]]] = [[[]]]
+        """by level: the hashes of the tile that is not full, their pairs joined, and so on up"""
         self._entries: list[bytes] = []
-        """beside the row of level 0"""
+        """beside the hashes of level 0"""
 
     @classmethod
     def load(cls, reader: TileReader, size: int) -> Edge:
         """The edge that the log in files had at this size; the files are read at the size of the reader.
 
         Raises ValueError where the reader's log is smaller; MissingTileError, FormatError.
-        Compare `frontier` with what is known of the log before you go on from it.
+        Entries are compared with their hashes; compare `frontier` with what is known of the log before you go on from it.
         """
         if size > reader.size:
             raise ValueError(f"the log has {reader.size} entries, not {size}")
         edge = cls()
         edge._size = size
         for tile in partial_tiles(size):
-            edge._row(tile.level).extend(reader.hashes(tile.level, tile.index)[: tile.width])
+            pyramid = edge._pyramid(tile.level)
+            for item in reader.hashes(tile.level, tile.index)[: tile.width]:
+                grow_pyramid(pyramid, item)
             if tile.level == 0:
                 edge._entries.extend(reader.entries(tile.index)[: tile.width])
+        if [leaf_hash(entry) for entry in edge._entries] != edge._pyramids[0][0]:
+            raise FormatError("the last entries of the log are not those of their tile")
         return edge
 
     @property
@@ -59,9 +67,9 @@ class Edge:
     def frontier(self) -> Frontier:
         """The same edge as the state keeps it."""
         hashes: list[bytes] = []
-        for row in reversed(self._rows):
+        for pyramid in reversed(self._pyramids):
             # a row of odd length, at any height, ends with a subtree that has no partner yet
-            hashes.extend(reversed([joined[-1] for joined in pyramid(row) if len(joined) % 2]))
+            hashes.extend(reversed([row[-1] for row in pyramid if len(row) % 2]))
         return Frontier(self._size, tuple(hashes))
 
     def append(self, entries: Iterable[bytes]) -> dict[str, bytes]:
@@ -83,27 +91,36 @@ class Edge:
 
     def partial_files(self) -> dict[str, bytes]:
         """The files of the tiles that are not full, for a checkpoint of exactly this size."""
-        files = {tile.path: b"".join(self._rows[tile.level]) for tile in partial_tiles(self._size)}
+        files = {tile.path: b"".join(self._pyramids[tile.level][0]) for tile in partial_tiles(self._size)}
         if self._entries:
             files[Tile(0, row_length(self._size, 1), len(self._entries)).bundle_path] = bundle_of(self._entries)
         return files
 
+    def pyramid(self, level: int, index: int) -> list[list[bytes]] | None:
+        """The hashes of a tile that is not full, their pairs joined, and so on up; None: it is not here."""
+        is_here = level < len(self._pyramids) and index == row_length(self._size, level + 1)
+        return self._pyramids[level] if is_here else None
+
+    def entries(self, index: int) -> list[bytes] | None:
+        """The entries beside tile `index` of level 0 while it is not full; None: they are not here."""
+        return self._entries if index == row_length(self._size, 1) else None
+
     def _add(self, level: int, hash_: bytes, writes: dict[str, bytes]) -> None:
-        row = self._row(level)
-        row.append(hash_)
-        if len(row) < TILE_WIDTH:
+        pyramid = self._pyramid(level)
+        grow_pyramid(pyramid, hash_)
+        if len(pyramid[0]) < TILE_WIDTH:
             return
         # a tile is full: it goes out, and its root goes one level up
         tile = Tile(level, row_length(self._size, level + 1) - 1)
-        writes[tile.path] = b"".join(row)
+        writes[tile.path] = b"".join(pyramid[0])
         if level == 0:
             writes[tile.bundle_path] = bundle_of(self._entries)
-            self._entries.clear()
-        root = pyramid(row)[-1][0]
-        row.clear()
+            self._entries = []
+        root = pyramid[-1][0]
+        self._pyramids[level] = [[]]
         self._add(level + 1, root, writes)
 
-    def _row(self, level: int) -> list[bytes]:
-        while len(self._rows) <= level:
-            self._rows.append([])
-        return self._rows[level]
+    def _pyramid(self, level: int) -> list[list[bytes]]:
+        while len(self._pyramids) <= level:
+            self._pyramids.append([[]])
+        return self._pyramids[level]

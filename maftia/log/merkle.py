@@ -51,6 +51,17 @@ def pyramid(hashes: Sequence[bytes]) -> list[list[bytes]]:
     return rows
 
 
+def grow_pyramid(rows: list[list[bytes]], item: bytes) -> None:
+    """Add one hash to the lowest row of a pyramid, and above it what has a pair now."""
+    height = 0
+    rows[0].append(item)
+    while len(row := rows[height]) % 2 == 0:
+        height += 1
+        if height == len(rows):
+            rows.append([])
+        rows[height].append(node_hash(row[-2], row[-1]))
+
+
 class Frontier(Wire):
     """A tree as far as appending needs it: its size, and the roots of its complete subtrees."""
 

@@ -12,12 +12,14 @@ from collections.abc import Callable
 
 from maftia.core.errors import FormatError, MaftiaError
 from maftia.log.merkle import pyramid
-from maftia.log.tiles import TILE_HEIGHT, Tile, entries_of, hashes_of, tile_at
+from maftia.log.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, entries_of, hashes_of, tile_at
 
 Read = Callable[[str], bytes | None]
 """the content of a file of the log by its path, or None where there is none"""
 _CACHED_TILES = 64
 """each some 30 kB; proofs of neighbours use the same tiles"""
+_CACHED_BUNDLES = 2
+"""each commonly half a megabyte, 16 MiB at worst; whoever reads a log reads a bundle's entries one after the other"""
 
 
 class MissingTileError(MaftiaError):
@@ -37,6 +39,7 @@ class TileReader:
         self._size = size
         self._pyramids: dict[tuple[int, int], list[list[bytes]]] = {}
         """by level and index of a tile: its hashes, their pairs joined, and so on up; the oldest first"""
+        self._bundles: dict[int, list[bytes]] = {}
 
     @property
     def size(self) -> int:
@@ -45,13 +48,17 @@ class TileReader:
 
     def hashes(self, level: int, index: int) -> list[bytes]:
         """The hashes of a tile, as many as it has at this size.  Raises MissingTileError, FormatError."""
-        return self._pyramid(level, index)[0]
+        return list(self._pyramid(level, index)[0])
 
     def entries(self, index: int) -> list[bytes]:
         """The entries beside tile `index` of level 0.  Raises MissingTileError, FormatError."""
-        tile = tile_at(self._size, 0, index)
-        stored, data = self._find(tile, lambda one: one.bundle_path)
-        return _cut(entries_of(data), stored, tile.width)
+        return list(self._bundle(index))
+
+    def entry(self, index: int) -> bytes:
+        """One entry.  Raises ValueError where there is none; MissingTileError, FormatError."""
+        if not 0 <= index < self.size:
+            raise ValueError(f"the log has {self.size} entries, and none at {index}")
+        return self._bundle(index // TILE_WIDTH)[index % TILE_WIDTH]
 
     def subtree(self, height: int, index: int) -> bytes:
         """The root of the complete subtree over leaves [index·2^height, (index+1)·2^height)."""
@@ -60,7 +67,7 @@ class TileReader:
         rows = self._pyramid(level, first >> TILE_HEIGHT)
         position = first % (1 << TILE_HEIGHT) >> rest
         if rest >= len(rows) or position >= len(rows[rest]):
-            raise ValueError(f"a tree of {self._size} entries has no subtree {index} of height {height}")
+            raise ValueError(f"a tree of {self.size} entries has no subtree {index} of height {height}")
         return rows[rest][position]
 
     def _pyramid(self, level: int, index: int) -> list[list[bytes]]:
@@ -71,8 +78,18 @@ class TileReader:
                 del self._pyramids[next(iter(self._pyramids))]
         return found
 
+    def _bundle(self, index: int) -> list[bytes]:
+        found = self._bundles.get(index)
+        if found is None:
+            tile = tile_at(self.size, 0, index)
+            stored, data = self._find(tile, lambda one: one.bundle_path)
+            found = self._bundles[index] = _cut(entries_of(data), stored, tile.width)
+            if len(self._bundles) > _CACHED_BUNDLES:
+                del self._bundles[next(iter(self._bundles))]
+        return found
+
     def _load(self, level: int, index: int) -> list[bytes]:
-        tile = tile_at(self._size, level, index)
+        tile = tile_at(self.size, level, index)
         stored, data = self._find(tile, lambda one: one.path)
         return _cut(hashes_of(data), stored, tile.width)
 

@@ -103,10 +103,13 @@ def all_tiles(size: int) -> Iterator[Tile]:
             yield tile_at(size, level, index)
 
 
-def superseded_paths(old_size: int, size: int) -> list[str]:
-    """The partial files of an older tree that may be deleted, for the tree now has the full ones."""
+def superseded_folders(old_size: int, size: int) -> list[str]:
+    """The folders of partial files of an older tree that may be deleted, for the tree now has the full files.
+
+    A folder holds the partial files of all sizes at which its tile was published.
+    """
     outgrown = [tile for tile in partial_tiles(old_size) if tile_at(size, tile.level, tile.index).is_full]
-    return [path for tile in outgrown for path in tile.paths]
+    return [path.rpartition("/")[0] for tile in outgrown for path in tile.paths]
 
 
 def bundle_of(entries: Sequence[bytes]) -> bytes:

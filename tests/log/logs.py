@@ -92,3 +92,10 @@ def checkpoint_of(entries: Sequence[bytes], extensions: tuple[str, ...] = ()) ->
 def signed_by(checkpoint: LogCheckpoint, *parties: int) -> dict[PartyId, bytes]:
     """Signatures of these servers."""
     return {PartyId(party): sign_checkpoint(DOMAIN, checkpoint, KEYS[party]) for party in parties}
+
+
+def remove(files: Files, folders: Iterable[str]) -> None:
+    """Delete folders with what is in them."""
+    for folder in folders:
+        for path in [path for path in files if path.startswith(f"{folder}/")]:
+            del files[path]

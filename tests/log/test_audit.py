@@ -20,10 +20,10 @@ from maftia.log.checkpoint import LogCheckpoint, render_checkpoint, sign_checkpo
 from maftia.log.edge import Edge
 from maftia.log.entries import Leaf, RecordLeaf, encode_leaf
 from maftia.log.reader import MissingTileError, TileReader
-from maftia.log.tiles import CHECKPOINT_PATH, superseded_paths
+from maftia.log.tiles import CHECKPOINT_PATH, superseded_folders
 from tests.canary import Bug, assert_caught
 from tests.dealing import sample_cluster
-from tests.log.logs import TIME_MS, Files, checkpoint_of, files_of, header, honest_entries, issued, serial
+from tests.log.logs import TIME_MS, Files, checkpoint_of, files_of, header, honest_entries, issued, remove, serial
 
 READER = Path(__file__).with_name("independent_reader.py")
 ENTRIES = honest_entries(150)
@@ -56,8 +56,7 @@ def test_an_audit_goes_on_from_the_last_one(size: int) -> None:
     first = audited(ENTRIES[:size])
     read: list[str] = []
     files = files_of(ENTRIES)
-    for path in superseded_paths(size, 600):
-        files.pop(path, None)
+    remove(files, superseded_folders(size, 600))
 
     def reading(path: str) -> bytes | None:
         read.append(path)

@@ -12,9 +12,9 @@ from maftia.log.book import Book
 from maftia.log.merkle import Frontier, leaf_hash
 from maftia.log.proofs import verify_consistency, verify_inclusion
 from maftia.log.reader import MissingTileError
-from maftia.log.tiles import superseded_paths
+from maftia.log.tiles import superseded_folders
 from tests.canary import Bug, assert_caught
-from tests.log.logs import Files, checkpoint_of, files_of, honest_entries, numbered, roots
+from tests.log.logs import Files, checkpoint_of, files_of, honest_entries, numbered, remove, roots
 
 ENTRIES = honest_entries(200)
 """800 entries, four to a commit"""
@@ -46,8 +46,7 @@ class Disk:
     def publish(self, size: int) -> None:
         self.store()
         self.files.update(self.book.partial_files(size))
-        for path in superseded_paths(self.published, size):
-            self.files.pop(path, None)
+        remove(self.files, superseded_folders(self.published, size))
         self.published = size
         self.rows = {index: entry for index, entry in self.rows.items() if index >= size}
 
@@ -109,8 +108,9 @@ def test_a_life() -> None:
 @pytest.mark.parametrize(
     "bug",
     [
-        Bug("maftia.log.book:Book.append", "self._partial = self._reader = None", "pass"),
-        Bug("maftia.log.book:Book._read", "return self._stored(path)", "return None"),
+        Bug("maftia.log.edge:Edge.entries", "if index == row_length(self._size, 1)", "if self._entries"),
+        Bug("maftia.log.edge:Edge.pyramid", " and index == row_length(self._size, level + 1)", ""),
+        Bug("maftia.log.book:Book._read", "self._full.get(path) or self._stored(path)", "self._full.get(path)"),
         Bug("maftia.log.book:Book.__init__", "self.append(newer)", "pass"),
     ],
 )

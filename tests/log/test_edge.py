@@ -13,9 +13,9 @@ from maftia.core.limits import LOG_ENTRY_SIZE_BYTES_MAX
 from maftia.log.edge import Edge
 from maftia.log.merkle import Frontier
 from maftia.log.reader import MissingTileError, TileReader
-from maftia.log.tiles import all_tiles, bundle_of, superseded_paths
+from maftia.log.tiles import all_tiles, bundle_of, superseded_folders
 from tests.canary import Bug, assert_caught
-from tests.log.logs import Files, files_of, mth, numbered
+from tests.log.logs import Files, files_of, mth, numbered, remove
 
 
 def by_formula(entries: list[bytes]) -> Files:
@@ -61,8 +61,7 @@ def check_growth(parts: list[int]) -> None:
         assert edge.frontier == Frontier().append(entries[:size])
         files.update(edge.append(entries[size : size + part]))
         files.update(edge.partial_files())
-        for path in superseded_paths(size, size + part):
-            del files[path]
+        remove(files, superseded_folders(size, size + part))
         size += part
     final = files_of(entries)
     assert {path: files[path] for path in final} == final
@@ -95,8 +94,7 @@ def test_partial_files_may_be_full_by_now() -> None:
     entries = numbered(512)
     old, new = files_of(entries[:400]), files_of(entries)
     files = {**old, **new}
-    for path in superseded_paths(400, 512):
-        del files[path]
+    remove(files, superseded_folders(400, 512))
     reader = TileReader(files.get, 400)
     assert reader.entries(1) == entries[256:400]
     assert Edge.load(reader, 400).frontier == Frontier().append(entries[:400])
@@ -146,10 +144,10 @@ def test_reading_keeps_little() -> None:
     "bug",
     [
         Bug("maftia.log.edge:Edge._add", "row_length(self._size, level + 1) - 1", "row_length(self._size, level + 1)"),
-        Bug("maftia.log.edge:Edge._add", "self._entries.clear()", "pass"),
-        Bug("maftia.log.edge:Edge._add", "pyramid(row)[-1][0]", "row[-1]"),
+        Bug("maftia.log.edge:Edge._add", "self._entries = []", "pass"),
+        Bug("maftia.log.edge:Edge._add", "pyramid[-1][0]", "pyramid[0][-1]"),
         Bug("maftia.log.edge:Edge.load", "edge._entries.extend(reader.entries(tile.index)[: tile.width])", "pass"),
-        Bug("maftia.log.edge:Edge.frontier", "if len(joined) % 2", "if len(joined) % 2 == 0"),
+        Bug("maftia.log.edge:Edge.frontier", "if len(row) % 2", "if len(row) % 2 == 0"),
         Bug("maftia.log.reader:_cut", "items[:width]", "items"),
         Bug("maftia.log.reader:TileReader._find", "(tile, tile.full)", "(tile,)"),
     ],

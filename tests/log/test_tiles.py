@@ -18,7 +18,7 @@ from maftia.log.tiles import (
     hashes_of,
     levels,
     partial_tiles,
-    superseded_paths,
+    superseded_folders,
     tile_at,
 )
 
@@ -73,10 +73,10 @@ def test_tiles_that_a_tree_has_not() -> None:
 
 
 def test_partial_files_are_superseded_by_full_ones_only() -> None:
-    assert superseded_paths(100, 255) == []
-    assert superseded_paths(100, 256) == ["tile/0/000.p/100", "tile/entries/000.p/100"]
-    assert superseded_paths(65_535, 65_536) == ["tile/0/255.p/255", "tile/entries/255.p/255", "tile/1/000.p/255"]
-    assert superseded_paths(0, 1000) == []
+    assert superseded_folders(100, 255) == []
+    assert superseded_folders(100, 256) == ["tile/0/000.p", "tile/entries/000.p"]
+    assert superseded_folders(65_535, 65_536) == ["tile/0/255.p", "tile/entries/255.p", "tile/1/000.p"]
+    assert superseded_folders(0, 1000) == []
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20))
