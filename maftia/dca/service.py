@@ -31,7 +31,7 @@ from maftia.core.errors import Code, FormatError, InvariantError, Refusal
 from maftia.core.identifiers import Domain
 from maftia.core.limits import QUERY_WORK
 from maftia.core.names import normalise_names
-from maftia.core.policy import TokenGrant, parse_policy
+from maftia.core.policy import Limits, TokenGrant, parse_policy
 from maftia.core.quorum import Quorums
 from maftia.core.signing import Authenticator, verify_ed25519
 from maftia.core.spki import UnsupportedKeyError, parse_spki
@@ -180,6 +180,11 @@ class Service:
             return Refused(request.rid, found.serials.code, found.serials.detail), work
         certificates = tuple(self.certificate(serial) or b"" for serial in found.serials)
         return Listed(request.rid, subject.digest, found.serials, certificates), work + len(certificates)
+
+    @property
+    def limits(self) -> Limits:
+        """Those in force at the newest commit; that of a source is each server's own to keep."""
+        return self._in_force.policy.limits
 
     def policy_found(self, rid: bytes) -> PolicyReply:
         """The policy in force at the newest commit; `rid` (16 bytes) is the asker's name for the answer."""

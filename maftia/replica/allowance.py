@@ -26,3 +26,30 @@ class Allowance:
     def spend(self, work: int) -> None:
         """So much was done."""
         self._left_milli -= work * 1000
+
+
+class SharedAllowance:
+    """An allowance for all sources together, of which each has no more than a share in any one second.
+
+    So one source alone never makes the others wait.  Memory: a second has as many sources
+    as pieces of work, and the allowance bounds those.
+    """
+
+    def __init__(self, per_s: int, burst: int, share: int) -> None:
+        """Work begins for a source as long as it has caused less than `share` in the present second."""
+        self._all = Allowance(per_s, burst)
+        self._share = share
+        self._second = 0
+        self._caused: dict[str, int] = {}
+
+    def has_room(self, source: str, monotonic_ms: int) -> bool:
+        """Whether work may begin now for this source."""
+        second = monotonic_ms // 1000
+        if second != self._second:
+            self._second, self._caused = second, {}
+        return self._caused.get(source, 0) < self._share and self._all.has_room(monotonic_ms)
+
+    def spend(self, source: str, work: int) -> None:
+        """So much was done for it."""
+        self._all.spend(work)
+        self._caused[source] = self._caused.get(source, 0) + work

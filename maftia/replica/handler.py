@@ -7,7 +7,7 @@ certificate that was entered is completed while n−t servers are honest and con
 whoever watches a request is told.
 
 Messages: of peers, one frame each: the order's, SHARE, NEED, DONE, VOTE.  Of clients:
-CONFIRM, SUBMIT, WATCH, QUERY, STATUS (`dca.messages`).
+CONFIRM, ASK, SUBMIT, WATCH, STATUS, inquiries (`dca.messages`).
 
 Why it works: a commit is applied in one step with its index, so recovery goes on where
 the state stands; the journal gives the order all its commits again, and those that the
@@ -21,29 +21,29 @@ Deviations: none.
 Caller must: call `recover` once, then `start`, then feed every input; make records and
 the state durable before it sends; run jobs and hand back what they give.
 
-Limits and cost: QUERY of strangers costs QUERY_WORK_PER_S at most, all together; a
-frame costs one decoding before it is judged; what peers and clients
-may pile up is bounded by the parts.
+Limits and cost: a frame costs one decoding before it is judged; inquiries and
+challenges of strangers have allowances (`inquiries`, ASKS_PER_S), all else of a source
+its limit (`sources`); what peers and clients may pile up is bounded by the parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import UUID
 
-from maftia.abc.commit import Commit, OrderState
+from maftia.abc.commit import Commit
 from maftia.abc.messages import OrderMessage
 from maftia.core.codec import decode, encode
 from maftia.core.errors import Code, FormatError, InvariantError, Refusal
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.limits import (
+    ASKS_BURST,
+    ASKS_PER_S,
     CLIENT_FRAME_SIZE_BYTES_MAX,
     FRAME_SIZE_BYTES_MAX,
     NONCE_LIFETIME_MS,
-    QUERY_WORK_BURST,
-    QUERY_WORK_PER_S,
+    SOURCE_SHARE,
 )
 from maftia.core.quorum import Quorums
 from maftia.core.signing import Authenticator
@@ -53,9 +53,9 @@ from maftia.dca.evidence import Subject
 from maftia.dca.fold import Effect, ParsedRecord, rid_of_record
 from maftia.dca.form import rid_of_request
 from maftia.dca.messages import (
+    Ask,
     ClientMessage,
     Confirm,
-    Query,
     Refused,
     ServerMessage,
     StatusQuery,
@@ -66,9 +66,11 @@ from maftia.dca.messages import (
 )
 from maftia.dca.rid import is_stale
 from maftia.dca.service import Service
-from maftia.replica.allowance import Allowance
+from maftia.replica.allowance import SharedAllowance
 from maftia.replica.checkpoints import Certificate, Checkpoint, CheckpointVotes
+from maftia.replica.inquiries import TOO_MANY, Inquiries, Inquiry
 from maftia.replica.messages import Done, Need, Share, SigningMessage, Vote
+from maftia.replica.order import Order
 from maftia.replica.purposes import CERTIFICATE
 from maftia.replica.sessions import ClientSessions, Reply, Settled
 from maftia.replica.signing import Purpose, Signed, SigningJob, SigningSessions
@@ -78,50 +80,7 @@ PeerMessage = OrderMessage | Share | Need | Done | Vote
 STARTING, RECOVERING, SILENT, ACTIVE, STOPPING = "starting", "recovering", "silent", "active", "stopping"
 _OF_ORDER, _OF_CHECKPOINTS = b"o", b"c"
 """first byte of a journal record: whose it is"""
-
-
-class Order(Protocol):
-    """Atomic broadcast, as this handler uses it (`maftia.abc.order.AtomicBroadcast`)."""
-
-    @property
-    def wake_at(self) -> int | None:
-        """When `on_timer` is due."""
-
-    @property
-    def round(self) -> int:
-        """Of this server's last block."""
-
-    @property
-    def may_produce(self) -> bool:
-        """Whether this server may make blocks: recovered, and told what others hold of it."""
-
-    @property
-    def has_lost_journal(self) -> bool:
-        """Whether a peer showed a block that this server signed and does not know."""
-
-    def recover(self, records: Iterable[bytes]) -> Step[OrderMessage, Commit]:
-        """Replay the journal; all its commits come out again."""
-
-    def start(self, now: Now, first_start: bool = False) -> Step[OrderMessage, Commit]:
-        """Begin."""
-
-    def can_accept(self) -> bool:
-        """Whether there is room for one more record."""
-
-    def submit(self, record: bytes, now: Now) -> Step[OrderMessage, Commit]:
-        """Have a record ordered."""
-
-    def handle(self, sender: PartyId, message: OrderMessage, now: Now) -> Step[OrderMessage, Commit]:
-        """A message of a peer."""
-
-    def peer_connected(self, peer: PartyId, now: Now) -> Step[OrderMessage, Commit]:
-        """A link came up."""
-
-    def on_timer(self, now: Now) -> Step[OrderMessage, Commit]:
-        """`wake_at` has come."""
-
-    def checkpoint_certified(self, order_state: OrderState) -> Step[OrderMessage, Commit]:
-        """A checkpoint is certified and journalled."""
+TOO_MANY_OF_SOURCE = Refusal(Code.RATE_LIMITED, "too many requests come from this address")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +109,8 @@ class ReplicaHandler:
         self._signing = SigningSessions(config.quorums, config.authenticator, config.purposes, self._signature_of)
         self._votes = CheckpointVotes(config.quorums, config.authenticator)
         self._sessions = ClientSessions(service.certificate, self._stored_answer)
-        self._queries = Allowance(QUERY_WORK_PER_S, QUERY_WORK_BURST)
+        self._inquiries = Inquiries(service)
+        self._asks = SharedAllowance(ASKS_PER_S, ASKS_BURST, ASKS_PER_S // SOURCE_SHARE)
         self._sources = Sources()
         self._connected: set[PartyId] = set()
         self._has_told_of_loss = False
@@ -281,32 +241,37 @@ class ReplicaHandler:
             return Step(outputs=[Reply(session, encode(refused), close=True)])
         if isinstance(message, StatusQuery):
             return self._tell(session, self._status())
-        if isinstance(message, Query):
-            return self._on_query(session, message, now)
-        if isinstance(message, Confirm):
-            return self._on_confirm(session, message, now)
         if isinstance(message, Watch):
             return self._watch(session, Subject(message.client, message.rid, message.digest))
-        return self._on_submit(session, message, now)
+        if isinstance(message, Inquiry):
+            answer = self._inquiries.answer(message, self._sources.of(session), now.monotonic_ms)
+            return Step(outputs=[Reply(session, answer)])
+        # upon CONFIRM, ASK, SUBMIT: while their source is within its limit
+        if not self._sources.admits(session, self._service.limits, now.monotonic_ms):
+            return self._refuse(session, _rid_of(message), TOO_MANY_OF_SOURCE)
+        if isinstance(message, Submit):
+            return self._on_submit(session, message, now)
+        return self._on_challenge(session, message, now)
 
-    def _on_query(self, session: int, query: Query, now: Now) -> Step[bytes, Reply]:
-        # upon QUERY: what my newest commit lists, at once, while there is time for such work
-        if not self._queries.has_room(now.monotonic_ms):
-            rid = rid_of_request(query.request)
-            return self._refuse(session, rid, Refusal(Code.OVERLOADED, "too many ask at the moment"))
-        answer, work = self._service.query(query.request)
-        self._queries.spend(work)
-        return self._tell(session, answer)
-
-    def _on_confirm(self, session: int, confirm: Confirm, now: Now) -> Step[bytes, Reply]:
-        # upon CONFIRM: attested or refused; a nonce past its life is replaced, in its youth kept
+    def _on_challenge(self, session: int, message: Confirm | Ask, now: Now) -> Step[bytes, Reply]:
+        # upon CONFIRM or ASK: answered; a nonce past its life is replaced, in its youth kept
         age_ms = self._sessions.nonce_age_ms(session, now.monotonic_ms)
         step: Step[bytes, Reply] = Step()
         if age_ms > NONCE_LIFETIME_MS // 2:
-            step = self._tell(session, self._welcome(session, confirm.nonce, now))
+            step = self._tell(session, self._welcome(session, message.nonce, now))
         if age_ms <= NONCE_LIFETIME_MS:
-            step.extend(self._tell(session, self._service.attest(confirm, now.utc_ms)))
+            step.extend(self._tell(session, self._confirmed(session, message, now)))
         return step
+
+    def _confirmed(self, session: int, message: Confirm | Ask, now: Now) -> ServerMessage:
+        # upon CONFIRM: attested or refused; upon ASK: a challenge, while there is time to seal it
+        if isinstance(message, Confirm):
+            return self._service.attest(message, now.utc_ms)
+        source = self._sources.of(session)
+        if not self._asks.has_room(source, now.monotonic_ms):
+            return Refused(rid_of_request(message.request), TOO_MANY.code, TOO_MANY.detail)
+        self._asks.spend(source, 1)
+        return self._service.ask(message, now.utc_ms)
 
     def _on_submit(self, session: int, submit: Submit, now: Now) -> Step[bytes, Reply]:
         # upon SUBMIT of a record that its client signed: watched, and ordered unless it was
@@ -432,6 +397,10 @@ class ReplicaHandler:
         if entry is None:
             return self._service.recent_answer(subject)
         return entry.answer if entry.digest == subject.digest else None
+
+
+def _rid_of(message: Confirm | Ask | Submit) -> bytes:
+    return rid_of_record(message.record) if isinstance(message, Submit) else rid_of_request(message.request)
 
 
 def _note_of(effect: Effect, commit: Commit) -> Note:

@@ -10,10 +10,10 @@ from maftia.client.query import QueryConversation
 from maftia.client.reply_collector import Believed
 from maftia.core.codec import decode, encode
 from maftia.core.errors import Code
-from maftia.core.limits import FRAME_SIZE_BYTES_MAX, QUERY_WORK, QUERY_WORK_BURST
+from maftia.core.limits import FRAME_SIZE_BYTES_MAX, QUERY_WORK
 from maftia.dca.messages import Listed, Query, Refused, ServerMessage
-from maftia.replica import handler
-from maftia.replica.allowance import Allowance
+from maftia.dca.service import Service
+from maftia.replica.allowance import SharedAllowance
 from tests.replica.cluster import TestClient, World, believed, p256_key
 
 WWW = "dns:www.example.org"
@@ -52,6 +52,12 @@ def client_of(world: World, seed: int = 1) -> TestClient:
     client = world.client(seed)
     world.run(10)
     return client
+
+
+def put_back(world: World, party: int, snapshot: Service) -> None:
+    """This server stands where it stood then."""
+    handler = world.servers[party].handler
+    handler._service = handler._inquiries._service = snapshot
 
 
 def say(world: World, frame: bytes, party: int = 0, session: int = 9999) -> ServerMessage:
@@ -96,7 +102,7 @@ def test_a_server_with_an_old_snapshot_neither_misleads_nor_prevents(world: Worl
     snapshot = copy.deepcopy(world.servers[stale].handler._service)
     second = issue(world, client, 2)
     world.settle()
-    world.servers[stale].handler._service = snapshot
+    put_back(world, stale, snapshot)
     assert (
         world.servers[stale].handler._service.commit_index
         < world.servers[(stale + 1) % 4].handler._service.commit_index
@@ -114,7 +120,7 @@ def test_with_an_old_snapshot_and_another_server_away_there_is_no_answer_rather_
     snapshot = copy.deepcopy(world.servers[0].handler._service)
     issue(world, client, 2)
     world.settle()
-    world.servers[0].handler._service = snapshot
+    put_back(world, 0, snapshot)
     world.kill(3)
     talk = begin(client)
     world.run(5_000, until=lambda: talk.result is not None)
@@ -183,7 +189,7 @@ def test_strangers_who_ask_too_much_are_told_to_wait_and_the_order_goes_on(
     world.settle()
     request = client.composer.retrieve(client.new_rid(), names=[WWW]).data
     for party in range(4):
-        world.servers[party].handler._queries = Allowance(1000, 10 * (QUERY_WORK + 2))
+        world.servers[party].handler._inquiries._retrieves = SharedAllowance(1000, 10 * (QUERY_WORK + 2), 10**6)
     said = [say(world, encode(Query(request)), 0) for _ in range(30)]
     assert [type(message) for message in said] == [Listed] * 10 + [
         Refused
@@ -193,4 +199,3 @@ def test_strangers_who_ask_too_much_are_told_to_wait_and_the_order_goes_on(
     assert (refused.code, refused.rid) == (Code.OVERLOADED, said[0].rid)  # type: ignore[union-attr]
     other = issue(world, client, 2)
     assert ask(world, client) == tuple(sorted((serial, other)))
-    assert QUERY_WORK_BURST >= handler.QUERY_WORK_PER_S // 2
