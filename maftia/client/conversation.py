@@ -7,35 +7,48 @@ Guarantees: where n−t servers are honest and are reached, the request comes to
 result, whatever the others say, delay or leave out; a result is one that an honest
 server gave (`reply_collector`).
 
-Messages: CONFIRM to as many servers as attestations are needed, to the others when one
-fails or is slow; then SUBMIT to 2t+1 servers (contact quorum) or one after another
-(contact one), WATCH to all the others.
+Messages: CONFIRM (signature keys), or ASK, CHALLENGE and CONFIRM (encryption keys), with as
+many servers as attestations are needed, with the others when one fails or is slow; then
+SUBMIT to 2t+1 servers (contact quorum) or one after another (contact one), WATCH to all
+the others.
 
 Why it works: n−t ≥ t+1 honest servers attest, with times that agree.  Of 2t+1 servers
 that are handed the record t+1 are honest and order it (`abc`), so it is delivered; of
 one server nothing is known, so after a silence the next is handed it too, at last all.
 Everything is said again on a new connection; the record's rid makes that harmless.
+An encryption key opens one challenge for each question, and only one that was sealed
+with the string of that server, connection and request, so nobody can have it open
+anything else.
+
+What is believed and is a matter of the log waits INCLUSION_PAUSE_MS for the proof that
+it is there (`inclusion`), and then does without: a proof that is late or false takes
+nothing from the result.
 
 Deviations: none.
 
 Caller must: keep time, and feed it only what came over authenticated channels.
 
-Limits and cost: at most three messages to each server and connection.
+Limits and cost: at most four messages to each server and connection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from maftia.client.inclusion import LogSigners
 from maftia.client.reply_collector import AttestationCollector, Believed, Refuted, ReplyCollector
-from maftia.core.errors import Code, FormatError, InvariantError
+from maftia.core.errors import Code, CryptoError, FormatError, InvariantError
 from maftia.core.hashing import H
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import (
+    ADMINISTRATORS_MAX,
+    AUTHORIZATIONS_PER_RECORD_MAX,
     CONTACT_PAUSE_MS,
     GATHER_PAUSE_MS,
+    INCLUSION_PAUSE_MS,
     PROOFS_PER_RECORD_MAX,
     RECORD_SIZE_BYTES_MAX,
     TOKENS_PER_RECORD_MAX,
@@ -45,10 +58,12 @@ from maftia.core.signing import Authenticator
 from maftia.core.spki import key_digest
 from maftia.dca.compose import Composer, Sign, SignedRequest
 from maftia.dca.evidence import CHALLENGE_GATHERER, Claim
-from maftia.dca.messages import Attested, ClientMessage, Outcome, Refused, ServerMessage, Submit, Watch
-from maftia.dca.requests import Attestation, KeyProof, TokenProof
+from maftia.dca.messages import Attested, Challenge, ClientMessage, Outcome, Refused, ServerMessage, Submit, Watch
+from maftia.dca.requests import ADMIN, Attestation, Authorization, CertificateProof, KeyProof, TokenProof
 
 Contact = Literal["one", "quorum"]
+Open = Callable[[bytes, bytes], bytes]
+"""opens, with an encryption key, what was sealed with a string: string, sealed → nonce; raises CryptoError"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +75,8 @@ class Deployment:
     """verifies what servers sign"""
     ca_key: bytes
     """SubjectPublicKeyInfo of the DCA"""
+    log: LogSigners | None = None
+    """who certifies the log; None: nothing of it is asked for"""
 
 
 ATTESTATION_BYTES = 256
@@ -73,7 +90,7 @@ class Wish:
     signed: SignedRequest
     composer: Composer
     prove: Sign | None = None
-    """signs challenges with the request's key; None where no attestations are wanted"""
+    """signs challenges with the request's key; None where it is no signature key, or no attestations are wanted"""
     attestations: int = 0
     """how many are needed; 0: as many as hold an honest server's"""
     proofs: tuple[KeyProof, ...] = ()
@@ -81,15 +98,46 @@ class Wish:
     contact: Contact = "quorum"
     is_repeated: bool = False
     """the rid was used before: there may be an answer already"""
+    open: Open | None = None
+    """opens challenges with the request's encryption key; None as for `prove`"""
+    csr: bytes = b""
+    authorizations: tuple[Authorization, ...] = ()
+    certificates: tuple[CertificateProof, ...] = ()
+
+    @property
+    def gathers(self) -> bool:
+        """Whether servers are to attest that the request's key is its client's."""
+        return self.prove is not None or self.open is not None
+
+    def sealed(self, attestations: tuple[Attestation, ...] = ()) -> bytes:
+        """The record of all this."""
+        others = (self.csr, self.authorizations, self.certificates)
+        return self.composer.record(self.signed, attestations, self.proofs, self.tokens, *others)
 
     def check_bounds(self, n: int) -> None:
         """Raises FormatError for a request that n servers could not even read, with what to do about it."""
-        if len(self.proofs) > PROOFS_PER_RECORD_MAX or len(self.tokens) > TOKENS_PER_RECORD_MAX:
-            most = f"at most {PROOFS_PER_RECORD_MAX} keys and {TOKENS_PER_RECORD_MAX} tokens"
-            raise FormatError(f"a request can show {most}")
-        size = len(self.signed.data) + sum(len(proof.key) + len(proof.signature) for proof in self.proofs)
-        if size + n * ATTESTATION_BYTES > RECORD_SIZE_BYTES_MAX:
-            raise FormatError("the request is larger than servers read: use fewer names, or fewer or smaller keys")
+        is_admin = self.signed.request.kind == ADMIN
+        keys_max, whose = (
+            (ADMINISTRATORS_MAX, "administrators") if is_admin else (PROOFS_PER_RECORD_MAX, "further keys")
+        )
+        for given, most, what in (
+            (self.proofs, keys_max, whose),
+            (self.tokens, TOKENS_PER_RECORD_MAX, "tokens"),
+            (self.authorizations, AUTHORIZATIONS_PER_RECORD_MAX, "authorizations"),
+            (self.certificates, AUTHORIZATIONS_PER_RECORD_MAX, "certificates as credentials"),
+        ):
+            if len(given) > most:
+                raise FormatError(f"a request can show at most {most} {what}: leave out {len(given) - most}")
+        room = RECORD_SIZE_BYTES_MAX - (n * ATTESTATION_BYTES if self.gathers else 0)
+        excess = len(self.sealed()) - room
+        if excess > 0:
+            raise FormatError(f"the request is {excess} bytes larger than servers read: {self._how_to_shrink}")
+
+    @property
+    def _how_to_shrink(self) -> str:
+        if self.signed.request.kind == ADMIN:
+            return "add tokens one by one instead of in the policy, or shorten its lists and comments"
+        return "use fewer names, and fewer or smaller keys, requests and credentials"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +155,8 @@ class _Known:
     nonces: dict[PartyId, bytes] = field(default_factory=dict)
     """of those that are connected"""
     asked: set[PartyId] = field(default_factory=set)
+    challenges: Counter[PartyId] = field(default_factory=Counter)
+    """asked for on this connection that have not come"""
     useless: set[PartyId] = field(default_factory=set)
     """refused, lied or went away: no attestation is expected"""
     submitted: set[PartyId] = field(default_factory=set)
@@ -123,11 +173,14 @@ class Conversation:
         self._wish = wish
         self.subject = wish.signed.subject
         self._known = _Known()
-        self._replies = ReplyCollector(self._quorums, deployment.ca_key, wish.signed.request, self.subject)
-        self._gathering = self._gatherer() if wish.prove else None
-        self._record = b"" if wish.prove else self._sealed(())
-        self._wanted = wish.attestations or self._quorums.t + 1 if wish.prove else self._contacts_at_first()
-        self.wake_at = now_ms + (GATHER_PAUSE_MS if wish.prove else CONTACT_PAUSE_MS)
+        what = (wish.signed.request, self.subject)
+        self._replies = ReplyCollector(self._quorums, deployment.ca_key, *what, deployment.log)
+        self._gathering = self._gatherer() if wish.gathers else None
+        self._record = b"" if wish.gathers else wish.sealed()
+        self._wanted = wish.attestations or self._quorums.t + 1 if wish.gathers else self._contacts_at_first()
+        self._unproven: Believed | None = None
+        """believed, while its inclusion is waited for"""
+        self.wake_at = now_ms + (GATHER_PAUSE_MS if wish.gathers else CONTACT_PAUSE_MS)
         self.result: Believed | Refuted | None = None
 
     @property
@@ -156,12 +209,13 @@ class Conversation:
             return [self._submit_or_watch(server)] if is_new else []
         said = [Say(server, self._watch())] if is_new and self._wish.is_repeated else []
         if server in self._known.asked:
-            said.append(self._confirm(server))
+            said.append(self._ask(server))
         return said + self._ask_more()
 
     def lost(self, server: PartyId) -> list[Say]:
         """A connection is down."""
         self._known.nonces.pop(server, None)
+        self._known.challenges.pop(server, None)
         self._known.useless.add(server)
         self._known.silent.add(server)
         return self._go_on()
@@ -172,21 +226,30 @@ class Conversation:
             return []
         if isinstance(message, Attested):
             return self._on_attested(server, message, now_ms)
+        if isinstance(message, Challenge):
+            return self._on_challenge(server, message)
         if isinstance(message, Refused):
             return self._on_refused(server, message)
         if isinstance(message, Outcome):
             self._replies.add_outcome(server, message)
-            self.result = self._replies.result(self._known.submitted)
+            self._settle(now_ms)
         return []
 
     def on_timer(self, now_ms: int) -> list[Say]:
         """`wake_at` has come: widen the circle."""
-        # upon silence: ask all (gathering); hand the record to one more server (ordering)
+        # upon silence: ask all (gathering); hand the record to one more server (ordering); do without a proof
         if now_ms < self.wake_at or self.result is not None:
+            return []
+        if self._unproven is not None:
+            self.conclude()
             return []
         self.wake_at = now_ms + CONTACT_PAUSE_MS
         self._wanted = self._wanted + 1 if self._record else self._quorums.n
         return self._go_on()
+
+    def conclude(self) -> None:
+        """No more is waited for: what is believed is the result, proven to be in the log or not."""
+        self.result = self.result or self._unproven
 
     # --- gathering
 
@@ -207,8 +270,26 @@ class Conversation:
             self._wanted += 1
         return self._ask_more()
 
+    def _on_challenge(self, server: PartyId, message: Challenge) -> list[Say]:
+        # upon CHALLENGE, one for each ASK: opened and answered
+        wish = self._wish
+        if self._record or wish.open is None or not self._known.challenges[server]:
+            return []
+        self._known.challenges[server] -= 1
+        nonce = self._known.nonces[server]
+        try:
+            opened = wish.open(wish.composer.string_of(wish.signed, server, nonce), message.sealed)
+        except CryptoError:
+            # it may be the answer to a question before the last, where the server's nonce has changed since
+            if not self._known.challenges[server]:
+                self._known.useless.add(server)
+            return self._ask_more()
+        return [Say(server, wish.composer.answer(wish.signed, server, nonce, message.time_ms, opened))]
+
     def _on_refused(self, server: PartyId, message: Refused) -> list[Say]:
         # upon t+1 REFUSED(code): believed; before that, another server is asked
+        if self._unproven is not None:
+            return []
         if self._record:
             self._replies.add_refusal(server, message)
             self.result = self._replies.result(self._known.submitted)
@@ -227,23 +308,31 @@ class Conversation:
                 break
             if server in self._known.nonces and server not in self._known.asked:
                 self._known.asked.add(server)
-                said.append(self._confirm(server))
+                said.append(self._ask(server))
         return said
 
-    def _confirm(self, server: PartyId) -> Say:
-        wish = self._wish
+    def _ask(self, server: PartyId) -> Say:
+        """A signature key answers the nonce of the connection; an encryption key asks for one to open."""
+        wish, nonce = self._wish, self._known.nonces[server]
+        if wish.open is not None:
+            self._known.challenges[server] += 1
+            return Say(server, wish.composer.ask(wish.signed, nonce))
         if wish.prove is None:
             raise InvariantError("nothing is confirmed without a key")
-        return Say(server, wish.composer.confirm(wish.signed, server, self._known.nonces[server], wish.prove))
+        return Say(server, wish.composer.confirm(wish.signed, server, nonce, wish.prove))
 
     # --- ordering
 
-    def _sealed(self, attestations: tuple[Attestation, ...]) -> bytes:
-        wish = self._wish
-        return wish.composer.record(wish.signed, attestations, wish.proofs, wish.tokens)
+    def _settle(self, now_ms: int) -> None:
+        # upon what is believed: waited for its inclusion for a short time, once
+        result = self._replies.result(self._known.submitted) or self._unproven
+        if not isinstance(result, Believed) or not self._replies.may_prove(result):
+            self.result = result
+        elif self._unproven is None:
+            self._unproven, self.wake_at = result, now_ms + INCLUSION_PAUSE_MS
 
     def _submit(self, attestations: tuple[Attestation, ...], now_ms: int) -> list[Say]:
-        self._record = self._sealed(attestations)
+        self._record = self._wish.sealed(attestations)
         self._wanted = self._contacts_at_first()
         self._known.silent = set()
         self.wake_at = now_ms + CONTACT_PAUSE_MS

@@ -17,7 +17,8 @@ give it in the end.  A certificate needs no second voice to be genuine, its sign
 took t+1 servers; but an old one of the same key and names is genuine too, so the
 answer that names its serial is believed as any other.  An advance refusal is one
 server's advice from its state of the moment: t+1 on one code hold one honest server
-that means it, and nothing was changed by it.
+that means it, and nothing was changed by it.  The log's proof of an answer (`inclusion`)
+is gathered beside all this, and decides nothing of it.
 
 Deviations: `overloaded` says nothing of the request and something of the server; it
 is believed only once *every* server that the record went to says it.
@@ -34,7 +35,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from maftia.core.codec import decode
+from maftia.client.inclusion import Inclusion, InclusionCollector, LogSigners
+from maftia.core.codec import decode, encode
 from maftia.core.errors import Code, FormatError, Refusal, printable
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import ANSWER_SIZE_BYTES_MAX, ATTESTATION_AGREEMENT_MS
@@ -53,6 +55,8 @@ class Believed:
     answer: Answer
     certificates: tuple[bytes, ...]
     """DER: the new one, or those found"""
+    inclusion: Inclusion | None = None
+    """that the log holds the request with this answer; None: a retrieve's, or not proven in time"""
 
     @property
     def note(self) -> str:
@@ -148,11 +152,16 @@ class AttestationCollector:
 class ReplyCollector:
     """Gathers outcomes and refusals of one request until one thing is to be believed."""
 
-    def __init__(self, quorums: Quorums, ca_key: bytes, request: Request, subject: Subject) -> None:
+    def __init__(
+        self, quorums: Quorums, ca_key: bytes, request: Request, subject: Subject, log: LogSigners | None = None
+    ) -> None:
+        """Without `log`, no proof of inclusion is gathered."""
         self._quorums = quorums
         self._ca_key = ca_key
         self._request = request
         self._subject = subject
+        is_proven = log is not None and request.kind != RETRIEVE
+        self._inclusions = InclusionCollector(log, request, subject) if log and is_proven else None
         self._answers: dict[PartyId, bytes] = {}
         self._certificates: dict[bytes, tuple[bytes, ...]] = {}
         self.refusals = Refusals(quorums)
@@ -177,19 +186,33 @@ class ReplyCollector:
         elif answer.kind == self._request.kind:
             self._answers[server] = outcome.answer
             self._keep_certificates(answer, outcome)
+            if self._inclusions is not None:
+                self._inclusions.take(server, outcome, answer)
             self._certificates = {a: c for a, c in self._certificates.items() if a in self._answers.values()}
 
     def result(self, submitted_to: Collection[PartyId] = ()) -> Believed | Refuted | None:
-        """What is to be believed, once something is."""
+        """What is to be believed, once something is; with its inclusion where that is proven already."""
         return self._believed() or self.refusals.believed(submitted_to)
+
+    def may_prove(self, believed: Believed) -> bool:
+        """Whether its inclusion is not proven yet and may still be."""
+        inclusions = self._inclusions
+        return inclusions is not None and not believed.inclusion and inclusions.may_come(encode(believed.answer))
 
     def _believed(self) -> Believed | None:
         # upon t+1 equal OUTCOME (retrieve: 2t+1), and certificates that verify: it is so
         for answer in set(self._answers.values()):
             servers = {server for server, given in self._answers.items() if given == answer}
             if self._suffices(servers) and answer in self._certificates:
-                return Believed(decode(answer, Answer, ANSWER_SIZE_BYTES_MAX), self._certificates[answer])
+                certificates = self._certificates[answer]
+                inclusion = self._inclusion_of(answer, certificates)
+                return Believed(decode(answer, Answer, ANSWER_SIZE_BYTES_MAX), certificates, inclusion)
         return None
+
+    def _inclusion_of(self, answer: bytes, certificates: tuple[bytes, ...]) -> Inclusion | None:
+        if self._inclusions is None:
+            return None
+        return self._inclusions.inclusion(answer, certificate_facts(certificates[0]).tbs if certificates else None)
 
     def _suffices(self, servers: set[PartyId]) -> bool:
         if self._request.kind == RETRIEVE:

@@ -274,4 +274,4 @@ def test_what_servers_could_not_read_is_told_before_anything_is_sent() -> None:
         Wish(signed, COMPOSER, proofs=(proof,) * (PROOFS_PER_RECORD_MAX + 1)).check_bounds(N)
     large = KeyProof(b"k" * 16_000, b"s")
     with pytest.raises(FormatError, match="larger than servers read"):
-        Wish(signed, COMPOSER, proofs=(large, large)).check_bounds(N)
+        Wish(signed, COMPOSER, proofs=(large, large, large)).check_bounds(N)
