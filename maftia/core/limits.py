@@ -9,6 +9,8 @@ CLIENT_FRAME_SIZE_BYTES_MAX = 64 * 1024
 """the largest record, with room for its envelope"""
 CLIENT_CONNECTIONS_MAX = 2048
 """each costs 60 kB with TLS, at worst a frame that arrives, one that waits and 130 kB of watches: 650 MB in all"""
+CLIENT_CONNECTIONS_OF_SOURCE_MAX = CLIENT_CONNECTIONS_MAX // 4
+"""of one address: clients take turns by connection, so that it has no more of the turns than with so many"""
 CLIENT_FRAME_TIMEOUT_S = 20.0
 """a frame begun is finished within this, or the connection ends: slow senders hold nothing up"""
 CLIENT_IDLE_TIMEOUT_S = 600.0

@@ -18,6 +18,7 @@ import trio
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import (
     CLIENT_CONNECTIONS_MAX,
+    CLIENT_CONNECTIONS_OF_SOURCE_MAX,
     CLIENT_FRAME_SIZE_BYTES_MAX,
     CLIENT_FRAME_TIMEOUT_S,
     CLIENT_IDLE_TIMEOUT_S,
@@ -56,7 +57,7 @@ class Listener:
         self._pins = pins
         self._services = services
         self._handshakes = Admission(HANDSHAKES_MAX)
-        self._clients = Admission(CLIENT_CONNECTIONS_MAX)
+        self._clients = Admission(CLIENT_CONNECTIONS_MAX, CLIENT_CONNECTIONS_OF_SOURCE_MAX)
         self._peers: dict[PartyId, trio.CancelScope] = {}
 
     async def accept(self, transport: trio.SocketStream) -> None:

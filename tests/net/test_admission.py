@@ -15,8 +15,8 @@ pytestmark = pytest.mark.trio
 class Crowd:
     """Connections that stay until they are cut."""
 
-    def __init__(self, places: int, nursery: trio.Nursery) -> None:
-        self.admission = Admission(places)
+    def __init__(self, places: int, nursery: trio.Nursery, places_each: int | None = None) -> None:
+        self.admission = Admission(places, places_each)
         self.here: list[str] = []
         self._nursery = nursery
 
@@ -53,6 +53,20 @@ async def test_among_equals_the_oldest_goes() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_an_address_with_a_bound_of_its_own_gives_up_its_own_oldest_while_places_are_free() -> None:
+    async with trio.open_nursery() as nursery:
+        crowd = Crowd(8, nursery, places_each=2)
+        await crowd.enter("honest", "h")
+        for number in range(5):
+            await crowd.enter("hostile", f"x{number}")
+        assert crowd.here == ["h", "x3", "x4"]
+        for number in range(6):
+            await crowd.enter(f"other{number}", f"o{number}")
+        assert len(crowd.here) == 8
+        assert "h" in crowd.here
+        nursery.cancel_scope.cancel()
+
+
 async def test_places_are_given_back() -> None:
     admission = Admission(2)
     for _ in range(5):
@@ -63,12 +77,18 @@ async def test_places_are_given_back() -> None:
 
 
 @settings(max_examples=40, derandomize=True, deadline=None)
-@given(st.lists(st.sampled_from("aabc"), max_size=12), st.integers(1, 4))
-async def test_never_more_than_the_places_and_never_without_the_newcomer(addresses: list[str], places: int) -> None:
+@given(st.lists(st.sampled_from("aabc"), max_size=12), st.integers(1, 4), st.integers(1, 4))
+async def test_never_more_than_the_places_and_never_without_the_newcomer(
+    addresses: list[str], places: int, places_each: int
+) -> None:
     async with trio.open_nursery() as nursery:
-        crowd = Crowd(places, nursery)
+        crowd = Crowd(places, nursery, places_each)
         for number, address in enumerate(addresses):
             await crowd.enter(address, str(number))
             assert crowd.here[-1] == str(number)
-            assert len(crowd.here) == len(crowd.admission) == min(places, number + 1)
+            held = [len(crowd.admission._held.get(one, ())) for one in "abc"]
+            assert max(held) <= places_each
+            assert len(crowd.here) == len(crowd.admission) == sum(held) <= places
+            if places_each >= places:
+                assert len(crowd.here) == min(places, number + 1)
         nursery.cancel_scope.cancel()

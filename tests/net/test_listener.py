@@ -201,6 +201,54 @@ async def test_clients_in_every_place_keep_no_peer_and_no_newcomer_out(monkeypat
             await channel.aclose()
 
 
+async def test_one_address_has_no_more_connections_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener_module, "CLIENT_CONNECTIONS_OF_SOURCE_MAX", 2)
+    async with listening() as port:
+        channels = [await port.dial() for _ in range(3)]
+        with pytest.raises(ChannelError):
+            await channels[0].receive()
+        for channel in channels[1:]:
+            await channel.send(b"x")
+            assert await channel.receive() == b"x from client"
+        for channel in channels:
+            await channel.aclose()
+
+
+async def test_a_client_comes_with_the_network_of_its_address() -> None:
+    async with listening() as port:
+        await port.ask()
+        await port.ask(PEER)
+        assert port.echo.sources == ["127.0.0.1/32"]
+
+
+class Transport:
+    """A connection of which only the other end's address is known, or nothing."""
+
+    def __init__(self, host: str | None) -> None:
+        self.socket = self
+        self._host = host
+
+    def getpeername(self) -> tuple[str, int]:
+        if self._host is None:
+            raise OSError
+        return (self._host, 4711)
+
+
+@pytest.mark.parametrize(
+    ("host", "source"),
+    [
+        ("192.0.2.77", "192.0.2.77/32"),
+        ("::ffff:192.0.2.77", "192.0.2.77/32"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        (None, ""),
+    ],
+)
+async def test_a_source_is_what_one_customer_of_a_provider_has(host: str | None, source: str) -> None:
+    assert listener_module._address_group(Transport(host)) == source  # type: ignore[arg-type]
+
+
 async def test_the_newest_connection_of_a_peer_is_the_one() -> None:
     async with listening() as port:
         first, second = await port.dial(PEER), await port.dial(PEER)
