@@ -6,8 +6,9 @@ order, R not of small order, the cofactorless equation.  Verdicts about clients'
 signatures are part of the replicated state, so every server must judge by exactly
 this rule; no other Ed25519 verifier may be used for them.
 
-What is signed is always `encode_fields(tag, cluster, epoch, ...)`: a signature for
-one purpose, cluster or epoch is never one for another.
+What is signed is `encode_fields(tag, cluster, epoch, ...)`, or the text of a log
+checkpoint, whose first line names purpose, cluster and epoch: a signature for one of them
+is never one for another.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Protocol
 from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import CryptoError as SodiumError
 
+from maftia.core.checkpoint_text import Head, checkpoint_text
 from maftia.core.hashing import encode_fields
 from maftia.core.identifiers import Domain, PartyId
 
@@ -66,6 +68,19 @@ class Authenticator(Protocol):
         """Whether it is that server's signature over the same."""
 
 
+class HeadAuthenticator(Authenticator, Protocol):
+    """An authenticator that signs log checkpoints too, which have a form of their own."""
+
+    domain: Domain
+
+    @property
+    def verify_keys(self) -> tuple[bytes, ...]:
+        """Public keys of the servers, by id."""
+
+    def sign_checkpoint(self, head: Head) -> bytes:
+        """This server's signature over the text of a checkpoint of its own log: the same for the same one."""
+
+
 class ServerAuthenticator:
     """The authenticator with real keys: `verify_keys[i]` is the public key of server i."""
 
@@ -73,7 +88,7 @@ class ServerAuthenticator:
         self.domain = domain
         self.me = me
         self._key = key
-        self._verify_keys = verify_keys
+        self.verify_keys = verify_keys
 
     def sign(self, tag: str, *fields: bytes | int | str) -> bytes:
         """As `Authenticator` says."""
@@ -81,9 +96,13 @@ class ServerAuthenticator:
 
     def verify(self, party: PartyId, signature: bytes, tag: str, *fields: bytes | int | str) -> bool:
         """As `Authenticator` says; false for a party that there is not."""
-        if not 0 <= party < len(self._verify_keys):
+        if not 0 <= party < len(self.verify_keys):
             return False
-        return verify_ed25519(self._verify_keys[party], self._bind(tag, fields), signature)
+        return verify_ed25519(self.verify_keys[party], self._bind(tag, fields), signature)
+
+    def sign_checkpoint(self, head: Head) -> bytes:
+        """As `HeadAuthenticator` says."""
+        return self._key.sign(checkpoint_text(self.domain, head).encode())
 
     def _bind(self, tag: str, fields: tuple[bytes | int | str, ...]) -> bytes:
         return encode_fields(tag, (self.domain.cluster, self.domain.epoch, *fields))

@@ -32,6 +32,7 @@ from typing import Annotated, Protocol
 
 from msgspec import Meta
 
+from maftia.core.checkpoint_text import checkpoint_text, origin_of
 from maftia.core.codec import Wire
 from maftia.core.errors import CryptoError, FormatError
 from maftia.core.hashing import DIGEST_SIZE_BYTES
@@ -43,7 +44,6 @@ from maftia.log.merkle import EMPTY_ROOT, HASH_SIZE_BYTES
 from maftia.log.note import Note, NoteSignature, from_base64, key_id, parse_note, render_note, to_base64
 from maftia.log.proofs import Hash, Position
 
-_ORIGIN = "maftia/checkpoint/v1"
 _STATE = "state "
 _LINES_MIN = 3
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -65,11 +65,6 @@ class LogCheckpoint(Wire):
     extensions: Annotated[tuple[ExtensionLine, ...], Meta(max_length=CHECKPOINT_EXTENSIONS_MAX)] = ()
 
 
-def origin_of(domain: Domain) -> str:
-    """The first line of every checkpoint of a cluster and epoch."""
-    return f"{_ORIGIN}/{domain.cluster.hex()}/{domain.epoch}"
-
-
 def state_extension(digest: bytes) -> str:
     """The extension line that names the state checkpoint of the same commit by its digest."""
     if len(digest) != DIGEST_SIZE_BYTES:
@@ -89,12 +84,6 @@ def state_digest_of(checkpoint: LogCheckpoint) -> bytes | None:
 
 
 # --- text
-
-
-def checkpoint_text(domain: Domain, checkpoint: LogCheckpoint) -> str:
-    """What a server signs."""
-    lines = (origin_of(domain), str(checkpoint.size), to_base64(checkpoint.root), *checkpoint.extensions)
-    return "".join(f"{line}\n" for line in lines)
 
 
 def parse_checkpoint_text(domain: Domain, text: str) -> LogCheckpoint:

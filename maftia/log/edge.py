@@ -42,7 +42,8 @@ class Edge:
         """The edge that the log in files had at this size; the files are read at the size of the reader.
 
         Raises ValueError where the reader's log is smaller; MissingTileError, FormatError.
-        Entries are compared with their hashes; compare `frontier` with what is known of the log before you go on from it.
+        Entries are compared with their hashes.  Compare `frontier` with what is known of the log
+        before you go on from it.
         """
         if size > reader.size:
             raise ValueError(f"the log has {reader.size} entries, not {size}")

@@ -8,6 +8,7 @@ import hashlib
 import pytest
 from msgspec.structs import replace
 
+from maftia.core.checkpoint_text import checkpoint_text, origin_of
 from maftia.core.codec import decode, encode
 from maftia.core.errors import CryptoError, FormatError
 from maftia.core.hashing import encode_fields
@@ -16,8 +17,6 @@ from maftia.core.quorum import Quorums
 from maftia.core.signing import SigningKey
 from maftia.log.checkpoint import (
     LogCheckpoint,
-    checkpoint_text,
-    origin_of,
     parse_checkpoint_text,
     read_certified,
     read_checkpoint,
