@@ -166,7 +166,7 @@ FAULT_LOG_INTERVAL_S = 60.0
 """a party's faults of one kind make a line at once, and then one in this time with their number"""
 
 SOURCES_MAX = 16384
-"""addresses whose requests of a window are counted one by one, 5 MB; beyond it counts are shared from the least up"""
+"""addresses whose requests of a window are counted one by one, 3 MB; beyond it counts are shared from the least up"""
 
 # For threshold keys.
 SUBSET_SEARCH_SERVERS_MAX = 10

@@ -19,7 +19,7 @@ counted in the window, divided by SOURCES_MAX.
 
 Caller must: tell of every session's beginning and end.
 
-Limits and cost: constant time for each count; some 300 bytes a source, SOURCES_MAX of them.
+Limits and cost: constant time for each count; some 200 bytes a source, SOURCES_MAX of them.
 """
 
 from __future__ import annotations

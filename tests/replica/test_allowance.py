@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from maftia.replica.allowance import Allowance
+from maftia.replica.allowance import Allowance, SharedAllowance
 
 
 def test_a_burst_then_a_rate() -> None:
@@ -35,3 +35,42 @@ def test_rest_saves_no_more_than_a_burst_and_clocks_that_stand_give_nothing() ->
     allowance.spend(50)
     assert not allowance.has_room(10**9)
     assert not allowance.has_room(10**9 - 5)
+
+
+def drain(allowance: SharedAllowance, source: str, now_ms: int) -> int:
+    """How often a source may cause one unit at one moment."""
+    done = 0
+    while allowance.has_room(source, now_ms):
+        allowance.spend(source, 1)
+        done += 1
+    return done
+
+
+def test_one_source_has_its_share_in_each_second_and_leaves_the_rest_to_others() -> None:
+    allowance = SharedAllowance(per_s=100, burst=100, share=25)
+    assert [drain(allowance, "flood", ms) for ms in (0, 500, 999, 1000, 1999)] == [25, 0, 0, 25, 0]
+    assert drain(allowance, "honest", 1999) == 25
+
+
+def test_all_sources_together_have_the_allowance_and_no_more() -> None:
+    allowance = SharedAllowance(per_s=100, burst=100, share=25)
+    assert [drain(allowance, str(number), 0) for number in range(6)] == [25, 25, 25, 25, 0, 0]
+    assert sum(drain(allowance, str(number), 1000) for number in range(50)) == 100
+
+
+def test_one_dear_piece_is_paid_for_by_all() -> None:
+    allowance = SharedAllowance(per_s=100, burst=100, share=25)
+    assert allowance.has_room("a", 0)
+    allowance.spend("a", 300)
+    assert not allowance.has_room("b", 1999)
+    assert allowance.has_room("b", 2001)
+
+
+def test_what_is_kept_of_a_second_is_bounded_by_the_work_in_it() -> None:
+    allowance = SharedAllowance(per_s=100, burst=100, share=25)
+    for number in range(10_000):
+        if allowance.has_room(str(number), 0):
+            allowance.spend(str(number), 20)
+    assert len(allowance._caused) == 5
+    assert allowance.has_room("a", 2000)
+    assert allowance._caused == {}
