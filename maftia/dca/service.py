@@ -46,7 +46,7 @@ from maftia.dca.fold import Effect, Fold, ParsedRecord, parse_record
 from maftia.dca.form import Case, read_case, read_request, rid_of_request, subject_of
 from maftia.dca.history import History, HistoryEntry
 from maftia.dca.judge import BANNED, profile_for
-from maftia.dca.ledger import Ledger
+from maftia.dca.ledger import Ledger, begin_log, no_files
 from maftia.dca.messages import Ask, Attested, Challenge, Confirm, Listed, PolicyReply, Refused, TokenInForce
 from maftia.dca.policy_in_force import PolicyInForce, deal_policy
 from maftia.dca.recent import RecentAnswers
@@ -54,6 +54,7 @@ from maftia.dca.registry import SIGNATURE, UNSIGNED, Registry
 from maftia.dca.requests import ISSUE, RETRIEVE, UPDATE, Request, request_string
 from maftia.dca.rid import is_stale
 from maftia.dca.state import KeyValue, State
+from maftia.log.reader import Read
 
 RULES_VERSION = 1
 """of everything that judges; a change comes into force by an ordered record, never by an upgrade alone"""
@@ -93,10 +94,11 @@ class Service:
 
     Raises FormatError where the policy or the CA certificate is not one, or the policy
     does not suit the number of servers; InvariantError where the store is not a state
-    that this version can go on from.
+    that this version can go on from; DamagedLogError where the log in files, which
+    `read_log` reads, is not its own.
     """
 
-    def __init__(self, config: ServiceConfig, store: KeyValue) -> None:
+    def __init__(self, config: ServiceConfig, store: KeyValue, read_log: Read = no_files) -> None:
         if config.mode not in MODES:
             raise ValueError(f"a mode is one of {', '.join(MODES)}")
         parse_policy(config.policy).check_for(config.quorums)
@@ -111,7 +113,7 @@ class Service:
         self._credentials = Credentials(self._state)
         self._tokens_found: tuple[TokenInForce, ...] | None = None
         """as of the last commit, once somebody has asked"""
-        self.ledger = Ledger(self._state)
+        self.ledger = Ledger(self._state, self._registry, read_log)
         self._fold = self._make_fold()
 
     # --- before the order
@@ -274,6 +276,7 @@ class Service:
         progress = Progress(0, self._config.dealt_at_ms)
         self._state.put(_PROGRESS, encode(progress))
         deal_policy(self._state, self._config.policy)
+        begin_log(self._state)
         self._state.put(_RULES, RULES_VERSION.to_bytes(2, "big"))
         self._state.commit()
         return progress
