@@ -21,7 +21,10 @@ from maftia.core.files import Table
 from maftia.core.globs import Glob, parse_glob
 from maftia.core.hashing import H
 from maftia.core.limits import (
+    ADMINISTRATORS_MAX,
     ATTRIBUTE_LENGTH_MAX,
+    GATHERER_LENGTH_MAX,
+    GATHERERS_PER_PROFILE_MAX,
     KEY_SIZE_BYTES_MAX,
     NAMES_MAX,
     POLICY_ENTRIES_MAX,
@@ -88,6 +91,8 @@ class Profile:
     backdate_s: int
     key_types: tuple[str, ...]
     max_names: int
+    gather: tuple[str, ...] = ()
+    """the gatherers whose evidence for all names it wants, besides what confirms the key"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,16 +218,16 @@ def _policy(text: str) -> Policy:
         top = _PolicyTable(tomllib.loads(text), "", {})
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise FormatError(f"not TOML: {error}") from None
+    authorities = _distinct("authority", [_authority(table) for table in top.sections("authority", {"names": []})])
+    administrators = top.sections("administrator", {}, ADMINISTRATORS_MAX)
     policy = Policy(
         cluster=_cluster(top.section("cluster", asdict(ClusterRules()))),
         profiles=_profiles(top.section("profile", {})),
         allow=_allow(top.section("allow", {kind: [] for kind in NAME_KINDS})),
-        ask=_ask(top.section("ask", {})),
+        ask=_ask(top.section("ask", {}), authorities),
         tokens=_tokens(top.sections("token", {"names": []})),
-        authorities=_distinct("authority", [_authority(table) for table in top.sections("authority", {"names": []})]),
-        administrators=_distinct(
-            "administrator", [_administrator(table) for table in top.sections("administrator", {})]
-        ),
+        authorities=authorities,
+        administrators=_distinct("administrator", [_administrator(table) for table in administrators]),
         limits=_limits(top.section("limits", asdict(Limits()))),
     )
     top.close()
@@ -247,7 +252,7 @@ def _profiles(table: _PolicyTable) -> dict[str, Profile]:
     names = table.names_of_tables()
     if not names or not set(names) <= set(PROFILES):
         raise FormatError(f"there must be profiles, each one of {', '.join(PROFILES)}")
-    defaults = {"backdate_s": 0, "max_names": NAMES_MAX}
+    defaults = {"backdate_s": 0, "max_names": NAMES_MAX, "gather": []}
     return {name: _profile(name, table.section(name, defaults)) for name in PROFILES if name in names}
 
 
@@ -259,6 +264,7 @@ def _profile(name: str, table: _PolicyTable) -> Profile:
         backdate_s=table.integer("backdate_s", 0, _BACKDATE_S_MAX),
         key_types=table.choices("key_types", KEY_KINDS),
         max_names=table.integer("max_names", 1, NAMES_MAX),
+        gather=table.gatherers("gather"),
     )
     for purpose in profile.kinds:
         if purpose not in RULES[name].purposes:
@@ -278,12 +284,11 @@ def _allow(table: _PolicyTable) -> tuple[Glob, ...]:
     return globs
 
 
-def _ask(table: _PolicyTable) -> tuple[str, ...]:
+def _ask(table: _PolicyTable, authorities: tuple[Authority, ...]) -> tuple[str, ...]:
+    """The ways to ask.  Tokens come and go with no new text, authorities only in one."""
     modes = table.choices("mode", ASK_MODES)
-    if not {OPEN, TOKEN} & set(modes):
-        raise FormatError(
-            "ask.mode must have open or token: this version judges no other credentials, so nobody could ask"
-        )
+    if BY_SIGNATURE in modes and not authorities:
+        raise FormatError(f"ask.mode has {BY_SIGNATURE}, and there is no [[authority]] whose signature it could be")
     table.close()
     return modes
 
@@ -354,12 +359,14 @@ class _PolicyTable(Table):
         self._values.setdefault(key, {})
         return _PolicyTable(self._take(key, dict, "a table"), f"{self._place}{key}.", defaults)
 
-    def sections(self, key: str, defaults: Mapping[str, Any]) -> list[_PolicyTable]:
+    def sections(
+        self, key: str, defaults: Mapping[str, Any], count_max: int = POLICY_ENTRIES_MAX
+    ) -> list[_PolicyTable]:
         """Any number of [[key]] tables, within the bound."""
         self._values.setdefault(key, [])
         values = self._take(key, list, f"[[{key}]] tables")
-        if len(values) > POLICY_ENTRIES_MAX or not all(isinstance(value, dict) for value in values):
-            raise self._wrong(key, f"at most {POLICY_ENTRIES_MAX} [[{key}]] tables")
+        if len(values) > count_max or not all(isinstance(value, dict) for value in values):
+            raise self._wrong(key, f"at most {count_max} [[{key}]] tables")
         return [_PolicyTable(value, f"{self._place}{key}[{at}].", defaults) for at, value in enumerate(values)]
 
     def title(self, key: str) -> str:
@@ -391,6 +398,16 @@ class _PolicyTable(Table):
         if value not in known:
             raise self._wrong(key, f"one of {', '.join(known)}")
         return value
+
+    def gatherers(self, key: str) -> tuple[str, ...]:
+        """Names of gatherers of evidence for names; whether there are such ones, the service knows."""
+        names = self.texts(key)
+        lengths = range(1, GATHERER_LENGTH_MAX + 1)
+        if len(names) > GATHERERS_PER_PROFILE_MAX or any(len(name) not in lengths for name in names):
+            raise self._wrong(key, f"at most {GATHERERS_PER_PROFILE_MAX} names of up to {lengths[-1]} characters")
+        if CHALLENGE in names:
+            raise self._wrong(key, f"a list without {CHALLENGE}, which is evidence for keys and not for names")
+        return names
 
     def globs(self, key: str, kind: str | None = None) -> tuple[Glob, ...]:
         """Patterns of one kind, or patterns that state their kind."""

@@ -1,17 +1,37 @@
 """Credentials: who may ask at all, and how often.
 
-Source: services.md, "Policy".  The policy opens the authority to everybody, or to the
-holders of tokens, or both.  A token signs the request, so that a server which sees it
-can neither use nor copy it; its uses are counted in the state, at the position where
-the certificate comes to be.  A credential gives no right over any certificate.
+Source: services.md, "Policy"; docs/adr/0021-credentials.md.
+
+The policy opens the authority to everybody, to the holders of tokens, to those whom an
+authority gave its word for, to the holders of certificates, or to several of these.
+Signatures were verified when the evidence was examined (`dca.examiner`); here they are
+held against the policy in force, agreed time, the state and the names that are asked for.
+
+* token: signs the request, so that a server which sees it can neither use nor copy it; its
+  uses are counted in the state, at the position where the certificate comes to be;
+* signature: an authority's word for one key and some names, good until its last moment;
+  whoever copies it does not hold the key, which is confirmed besides;
+* certificate: the key of a valid certificate of this authority signs the request.
+
+The most particular one that is good is chosen, in this order, and `open` last, so that
+the holder of a token is in a class of limits of its own even where all may ask.
+
+A credential gives no right over any certificate.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from maftia.core.errors import Code, Refusal
 from maftia.core.names import parse_name
-from maftia.core.policy import OPEN, TOKEN, Policy, TokenGrant
-from maftia.dca.form import Case
+from maftia.core.policy import BY_CERTIFICATE, BY_SIGNATURE, OPEN, TOKEN, Authority, Policy, TokenGrant
+from maftia.core.profiles import RULES
+from maftia.core.spki import SIGNATURE, key_digest
+from maftia.dca.examiner import Shown
+from maftia.dca.form import Case, identifiers_of
+from maftia.dca.registry import VALID, Registry
+from maftia.dca.requests import Authorization
 from maftia.dca.state import State
 
 _USES = b"token-uses/"
@@ -20,38 +40,84 @@ _COUNT_BYTES = 8
 UNASKED = Refusal(Code.UNAUTHORIZED, "the policy wants a credential, and none that was shown is good for this request")
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The credential that lets a request in."""
+
+    kind: str
+    """open, token, signature or certificate"""
+    key: bytes = b""
+    """whose it is: a token's public key, the digest of an authority's key, a certificate's serial; empty for open"""
+
+
 class Credentials:
-    """The use of credentials, in the state."""
+    """The choice of credentials, and their use in the state."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("_registry", "_state")
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, registry: Registry) -> None:
         self._state = state
+        self._registry = registry
 
-    def choose(self, policy: Policy, case: Case, tokens: frozenset[bytes]) -> bytes | Refusal:
-        """The token (public key) that lets a request in; empty where it needs none.
+    def choose(self, policy: Policy, case: Case, shown: Shown, agreed_ms: int) -> Chosen | Refusal:
+        """The credential that lets an issue or update in, by the policy in force; changes nothing."""
+        if TOKEN in policy.ask and (token := self._good_token(policy, case, shown)):
+            return Chosen(TOKEN, token)
+        if BY_SIGNATURE in policy.ask and (authority := _good_authority(policy, case, shown, agreed_ms)):
+            return Chosen(BY_SIGNATURE, key_digest(authority.public_key))
+        if BY_CERTIFICATE in policy.ask and (serial := self._good_certificate(policy, shown)):
+            return Chosen(BY_CERTIFICATE, serial)
+        return Chosen(OPEN) if OPEN in policy.ask else UNASKED
 
-        Where several are good, the one with the smallest public key.
-        """
-        if OPEN in policy.ask:
-            return b""
-        if TOKEN in policy.ask:
-            for token in sorted(tokens):
-                grant = policy.tokens.get(token)
-                if grant is not None and self._is_good(grant, case):
-                    return token
-        return UNASKED
-
-    def spend(self, token: bytes) -> None:
-        """Count one use of the chosen token."""
-        if token:
-            self._state.put(_USES + token, (self.uses(token) + 1).to_bytes(_COUNT_BYTES, "big"))
+    def spend(self, chosen: Chosen) -> None:
+        """Count one certificate that came of a credential, where such are counted."""
+        if chosen.kind == TOKEN:
+            self._state.put(_USES + chosen.key, (self.uses(chosen.key) + 1).to_bytes(_COUNT_BYTES, "big"))
 
     def uses(self, token: bytes) -> int:
-        """How many certificates came of a token."""
+        """How many certificates came of a token (its public key), whether it still is one or not."""
         return int.from_bytes(self._state.get(_USES + token) or b"", "big")
+
+    def _good_token(self, policy: Policy, case: Case, shown: Shown) -> bytes:
+        """Of the good ones that with the smallest public key."""
+        for token in sorted(shown.tokens):
+            grant = policy.tokens.get(token)
+            if grant is not None and self._is_good(grant, case):
+                return token
+        return b""
 
     def _is_good(self, grant: TokenGrant, case: Case) -> bool:
         if grant.uses and self.uses(grant.public_key) >= grant.uses:
             return False
         return all(grant.allows(parse_name(name)) for name in case.request.names)
+
+    def _good_certificate(self, policy: Policy, shown: Shown) -> bytes:
+        """Of the good ones that with the smallest serial."""
+        for serial, key in sorted(shown.certificates):
+            entry = self._registry.find(serial)
+            if entry is not None and entry.status == VALID and entry.key == key and _vouches(policy, entry.profile):
+                return serial
+        return b""
+
+
+def _good_authority(policy: Policy, case: Case, shown: Shown, agreed_ms: int) -> Authority | None:
+    """Of the good words the first: it came of an authority of the policy, which signed it for the request's key."""
+    authorities = {authority.public_key: authority for authority in policy.authorities}
+    for given in shown.authorizations:
+        authority = authorities.get(given.authority)
+        if authority is not None and agreed_ms <= given.until_ms and _covers(authority, given, case):
+            return authority
+    return None
+
+
+def _covers(authority: Authority, given: Authorization, case: Case) -> bool:
+    """Whether every name of the request is in the word, and the authority may speak for each."""
+    if not case.identifiers <= identifiers_of(given.names):
+        return False
+    return all(authority.allows(parse_name(name)) for name in case.request.names)
+
+
+def _vouches(policy: Policy, name: str) -> bool:
+    """Whether holders of certificates of this profile sign for themselves: an authority's key signs certificates."""
+    profile = policy.profiles.get(name)
+    return profile is not None and SIGNATURE in profile.kinds and not RULES[name].is_authority

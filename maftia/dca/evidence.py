@@ -8,7 +8,7 @@ the nonce and everything that names the request.  The satisfied server *attests*
 it signs what it saw and when, and keeps nothing.  A stranger who never answers has
 cost one MAC, and holds nobody up.
 
-Counting happens in the fold and reads only the record and agreed time.  An
+Counting happens in the fold (`dca.examiner`) and reads only the record and agreed time.  An
 attestation bound to another rid, body, client, epoch or server does not verify and is
 ignored.  One that verifies and states what no honest server states is a fault of its
 signer; nothing else is, for clients may collect and hold back as they please.
@@ -27,17 +27,14 @@ from maftia.core.errors import FormatError
 from maftia.core.hashing import H, encode_fields
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.limits import ATTESTATION_WINDOW_MS, NONCE_LIFETIME_MS
-from maftia.core.policy import CHALLENGE, PROOF
-from maftia.core.quorum import Quorums
+from maftia.core.policy import CHALLENGE
 from maftia.core.signing import Authenticator, verify_ed25519
 from maftia.core.spki import UnsupportedKeyError, parse_spki, verify_by_key
 from maftia.core.step import Fault
-from maftia.dca.policy_in_force import PolicyInForce
 from maftia.dca.requests import (
     ATTESTATION_TAG,
     Attestation,
     KeyProof,
-    RecordBody,
     TokenProof,
     challenge_string,
     key_proof_string,
@@ -163,64 +160,21 @@ def count_attestations(
 def proven_keys(domain: Domain, subject: Subject, proofs: Iterable[KeyProof]) -> frozenset[bytes]:
     """The digests of the keys that signed the request themselves; proofs that do not hold are ignored."""
     string = key_proof_string(domain, subject.client, subject.rid, subject.digest)
-    shown = (_proven(proof, string) for proof in proofs)
+    shown = (proven_key(proof.key, string, proof.signature) for proof in proofs)
     return frozenset(digest for digest in shown if digest is not None)
 
 
-def _proven(proof: KeyProof, string: bytes) -> bytes | None:
+def proven_key(spki: bytes, string: bytes, signature: bytes) -> bytes | None:
+    """The digest of a key, if it is one that is accepted and the signature over the string is its own."""
     try:
-        facts = parse_spki(proof.key)
+        facts = parse_spki(spki)
     except (FormatError, UnsupportedKeyError):
         return None
-    return facts.digest if verify_by_key(proof.key, string, proof.signature) else None
+    return facts.digest if verify_by_key(spki, string, signature) else None
 
 
 def _attested(server: PartyId, subject: Subject, claim: Claim, time_ms: int) -> tuple[bytes | int | str, ...]:
     return (server, subject.client, subject.rid, subject.digest, claim.gatherer, claim.saw, time_ms)
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a record shows, as counted at its position."""
-
-    is_confirmed: bool
-    """the request's key answered its challenges (or what the policy accepts instead)"""
-    is_short: bool
-    """attestations were given, and too few of them count"""
-    keys: frozenset[bytes]
-    """digests of the keys that took part: they have rights"""
-    tokens: frozenset[bytes]
-    """public keys of the tokens that signed the request"""
-    faults: tuple[Fault, ...]
-
-
-class Examiner:
-    """Counts the evidence of records, by the policy in force."""
-
-    def __init__(self, domain: Domain, quorums: Quorums, authenticator: Authenticator, in_force: PolicyInForce) -> None:
-        self._domain = domain
-        self._authenticator = authenticator
-        self._quorums = quorums
-        self._in_force = in_force
-
-    def examine(self, subject: Subject, key: bytes | None, body: RecordBody, agreed_ms: int) -> Shown:
-        """What the evidence of a record shows for a request whose key has this digest (None: it names none)."""
-        keys = proven_keys(self._domain, subject, body.proofs)
-        servers: frozenset[PartyId] = frozenset()
-        faults: tuple[Fault, ...] = ()
-        if key is not None:
-            claim = Claim(CHALLENGE_GATHERER, key)
-            count = count_attestations(self._authenticator, subject, claim, body.attestations, agreed_ms)
-            servers, faults = count.servers, count.faults
-        policy = self._in_force.policy
-        is_challenged = key is not None and len(servers) >= policy.attestations_needed(self._quorums)
-        return Shown(
-            is_confirmed=is_challenged or (policy.cluster.confirm == PROOF and key in keys),
-            is_short=bool(body.attestations) and not is_challenged,
-            keys=keys | {key} if key is not None and is_challenged else keys,
-            tokens=proven_tokens(self._domain, subject, body.tokens),
-            faults=faults,
-        )
 
 
 def proven_tokens(domain: Domain, subject: Subject, tokens: Iterable[TokenProof]) -> frozenset[bytes]:

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from maftia.core.codec import decode, encode
 from maftia.core.errors import Code, FormatError, Refusal
 from maftia.core.identifiers import Domain
-from maftia.core.limits import ANSWER_SERIALS_MAX, PROOFS_PER_RECORD_MAX, RECORD_SIZE_BYTES_MAX, TOKENS_PER_RECORD_MAX
-from maftia.core.quorum import Quorums
+from maftia.core.limits import ANSWER_SERIALS_MAX, RECORD_SIZE_BYTES_MAX
 from maftia.core.signing import verify_ed25519
 from maftia.core.step import Fault
 from maftia.dca.certificate import Place
 from maftia.dca.effects import Done, Effects
-from maftia.dca.evidence import Examiner, Subject
+from maftia.dca.evidence import Subject
+from maftia.dca.examiner import Examiner
 from maftia.dca.form import KINDS, read_case, read_request, rid_of_request, subject_of
 from maftia.dca.history import History, HistoryEntry
 from maftia.dca.requests import RETRIEVE, Answer, Record, RecordBody, Request, record_string
@@ -96,11 +96,8 @@ def needs_of(answer: Answer) -> tuple[bytes, ...]:
 class Fold:
     """Applies records to the state."""
 
-    def __init__(
-        self, domain: Domain, quorums: Quorums, mode: str, history: History, examiner: Examiner, effects: Effects
-    ) -> None:
+    def __init__(self, domain: Domain, mode: str, history: History, examiner: Examiner, effects: Effects) -> None:
         self._domain = domain
-        self._quorums = quorums
         self._mode = mode
         self._history = history
         self._examiner = examiner
@@ -144,18 +141,11 @@ class Fold:
         case = read_case(self._domain, self._mode, record.request, record.subject)
         if isinstance(case, Refusal):
             return case, ()
-        if record.request.kind == RETRIEVE and (record.body.attestations or record.body.proofs or record.body.tokens):
-            return Refusal(Code.MALFORMED, "a retrieve takes no evidence"), ()
-        if self._has_too_much(record.body):
-            return Refusal(Code.MALFORMED, "more evidence than a record may hold"), ()
-        key = None if case.key is None else case.key.digest
-        shown = self._examiner.examine(record.subject, key, record.body, place.time_ms)
+        excess = self._examiner.excess(case, record.body)
+        if excess is not None:
+            return excess, ()
+        shown = self._examiner.examine(case, record.body, place.time_ms)
         return self._effects.take(place, case, shown), shown.faults
-
-    def _has_too_much(self, body: RecordBody) -> bool:
-        counts = (len(body.attestations), len(body.proofs), len(body.tokens))
-        bounds = (self._quorums.n, PROOFS_PER_RECORD_MAX, TOKENS_PER_RECORD_MAX)
-        return any(count > bound for count, bound in zip(counts, bounds, strict=True))
 
 
 def _answer(place: Place, asked: str, outcome: Done | Refusal) -> Answer:

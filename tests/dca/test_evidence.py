@@ -10,7 +10,6 @@ import pytest
 from maftia.core.hashing import H
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.limits import ATTESTATION_WINDOW_MS, NONCE_LIFETIME_MS
-from maftia.core.quorum import Quorums
 from maftia.core.signing import ServerAuthenticator, SigningKey
 from maftia.core.spki import key_digest
 from maftia.dca import evidence
@@ -18,7 +17,6 @@ from maftia.dca.evidence import (
     CHALLENGE_GATHERER,
     FALSE_ATTESTATION,
     Claim,
-    Examiner,
     Nonces,
     Subject,
     answers_challenge,
@@ -26,9 +24,7 @@ from maftia.dca.evidence import (
     proven_keys,
     proven_tokens,
 )
-from maftia.dca.policy_in_force import PolicyInForce, deal_policy
-from maftia.dca.requests import KeyProof, RecordBody, challenge_string
-from maftia.dca.state import MemoryKeyValue, State
+from maftia.dca.requests import KeyProof, challenge_string
 from tests.dca.world import (
     AUTHENTICATORS,
     DEALT_AT_MS,
@@ -38,7 +34,6 @@ from tests.dca.world import (
     attestations,
     ec_key,
     ed25519_key,
-    policy_with,
     rid,
     rsa_key,
 )
@@ -227,47 +222,3 @@ def test_a_token_proves_itself_for_this_request_only():
     assert proven_tokens(DOMAIN, SIGNED.subject, [proof]) == {token.public}
     for subject in (replace(SIGNED.subject, rid=rid(2)), replace(SIGNED.subject, client=MALLORY.id)):
         assert proven_tokens(DOMAIN, subject, [proof]) == frozenset()
-
-
-# --- the whole record
-
-
-def in_force(policy: str) -> PolicyInForce:
-    state = State(MemoryKeyValue())
-    deal_policy(state, policy)
-    return PolicyInForce(state, Quorums.of(4))
-
-
-def examined(policy: str, *, servers=(), proofs=()):
-    examiner = Examiner(DOMAIN, Quorums.of(4), AUTHENTICATORS[0], in_force(policy))
-    given = attestations(SIGNED, servers=servers)
-    shown = tuple(ALICE.compose.prove(SIGNED, key.spki, key.sign) for key in proofs)
-    body = RecordBody(SIGNED.data, given, shown, ())
-    return examiner.examine(SIGNED.subject, key_digest(KEY.spki), body, NOW)
-
-
-def test_t_attestations_confirm_nothing_and_t_plus_one_do():
-    digest = key_digest(KEY.spki)
-    none, one, two = (examined(policy_with(), servers=range(count)) for count in range(3))
-    assert [(s.is_confirmed, s.is_short, digest in s.keys) for s in (none, one, two)] == [
-        (False, False, False),
-        (False, True, False),
-        (True, False, True),
-    ]
-
-
-def test_the_policy_may_ask_for_more_attestations():
-    policy = policy_with(attestations="3")
-    assert not examined(policy, servers=(0, 1)).is_confirmed
-    assert examined(policy, servers=(0, 1, 2)).is_confirmed
-
-
-def test_a_proof_confirms_only_where_the_policy_accepts_it_but_always_shows_a_right():
-    digest = key_digest(KEY.spki)
-    by_challenge = examined(policy_with(), proofs=(KEY,))
-    by_proof = examined(policy_with(confirm='"proof"'), proofs=(KEY,))
-    of_another = examined(policy_with(confirm='"proof"'), proofs=(OTHER_KEY,))
-    assert (by_challenge.is_confirmed, by_proof.is_confirmed, of_another.is_confirmed) == (False, True, False)
-    assert digest in by_challenge.keys
-    assert digest in by_proof.keys
-    assert of_another.keys == {key_digest(OTHER_KEY.spki)}
