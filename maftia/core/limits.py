@@ -211,6 +211,14 @@ READ_BYTES_PER_WORK = 8192
 """an answer is encoded and encrypted at 1.4 GB/s: 6 µs for as many bytes"""
 POLICY_WORK = 20
 """to read the policy in force, beside its bytes"""
+LOG_HEAD_WORK = 10
+"""to sign the newest log checkpoint, 32 µs, and to read the question"""
+LOG_FILE_WORK = 20
+"""to find a file of the log, beside the bytes of the whole of it"""
+LOG_PROOF_WORK = 100
+"""a proof, or an old root, from tiles of the log"""
+LOG_OF_ENTRIES_MAX = 8
+"""leaves that name one certificate: it comes once and goes once; eight of the longest are half of a client's outbox"""
 ASKS_PER_S = 200
 """challenges for encryption keys that a server seals a second: each costs 0.5 ms, a tenth of a core, whoever asks"""
 ASKS_BURST = 400
@@ -256,6 +264,10 @@ CHECKPOINT_EXTENSION_LENGTH_MAX = 256
 """characters of one of them"""
 LOG_HEADS_PER_SERVER_MAX = 8
 """checkpoints of one server that a client keeps until t+1 agree: two would do with servers in step"""
+LOG_REST_MS = 3000
+"""a log that has not grown for this long is published: a busy one is at every CHECKPOINT_INTERVAL_COMMITS"""
+LOG_SIGNATURES_KEPT_MAX = 256
+"""own signatures over checkpoints, 32 µs each: those of the commits whose answers wait for certificates"""
 LOG_PROOF_FILE_SIZE_BYTES_MAX = 256 * 1024
 """an entry in Base64 (88 kB), its path (3 kB) and a checkpoint"""
 
@@ -264,6 +276,8 @@ AUTHORIZATION_SIZE_BYTES_MAX = 32 * 1024
 """an authority's word for NAMES_MAX names and the largest key; what is larger fits no record"""
 INCLUSION_PAUSE_MS = 300
 """a certificate that is believed waits this long for the proof that the log holds it"""
+LOG_ENTRIES_PER_SERIAL_MAX = 2
+"""that one server shows of a certificate: it comes once and goes once"""
 LOG_PATIENCE_MS = 1000
 LOG_PATIENCE_MS_MAX = 16_000
 """a server that has not sent the next part of a file by then is left for another; doubled after each round of all"""

@@ -46,7 +46,7 @@ from maftia.core.limits import (
     SOURCE_SHARE,
 )
 from maftia.core.quorum import Quorums
-from maftia.core.signing import Authenticator
+from maftia.core.signing import HeadAuthenticator
 from maftia.core.step import Fault, Note, Now, Step
 from maftia.core.x509 import certificate_facts
 from maftia.dca.evidence import Subject
@@ -89,7 +89,7 @@ class HandlerConfig:
 
     domain: Domain
     quorums: Quorums
-    authenticator: Authenticator
+    authenticator: HeadAuthenticator
     purposes: Mapping[str, Purpose]
     """what the threshold keys sign (`replica.purposes`)"""
     version: str
@@ -109,7 +109,7 @@ class ReplicaHandler:
         self._signing = SigningSessions(config.quorums, config.authenticator, config.purposes, self._signature_of)
         self._votes = CheckpointVotes(config.quorums, config.authenticator)
         self._sessions = ClientSessions(service.certificate, self._stored_answer)
-        self._inquiries = Inquiries(service)
+        self._inquiries = Inquiries(service, config.authenticator.sign_checkpoint)
         self._asks = SharedAllowance(ASKS_PER_S, ASKS_BURST, ASKS_PER_S // SOURCE_SHARE)
         self._sources = Sources()
         self._connected: set[PartyId] = set()

@@ -1,23 +1,35 @@
 """What clients ask out of order: answered at once from the newest commit, or not at all.
 
-Source: services.md, "Retrieve" (quorum), "Log", "Policy"; docs/adr/0020-log.md.
+Source: services.md, "Retrieve" (quorum), "Policy", "Log"; docs/adr/0020-log.md.
 
-Guarantees: an inquiry changes nothing, and the servers' other work does not wait for
-it longer than the allowances say.  An answer is this server's word alone.
+Guarantees: an inquiry changes nothing, and the other work of a server does not wait for
+inquiries longer than the allowances say.  An answer is this server's word alone: its
+asker believes enough servers that say the same, or checks it against a certified
+checkpoint of the log.  Of the log, equal questions get equal answers from every honest
+server that has come so far.
 
-Messages: QUERY, POLICY-QUERY and their answers (`dca.messages`), or REFUSED.
+Messages: QUERY, POLICY-QUERY, LOG-HEAD-QUERY, LOG-FILE-QUERY, LOG-OF-QUERY and
+LOG-CONSISTENCY-QUERY; their answers (`dca.messages`), or REFUSED.
 
-Limits and cost: retrieves share one allowance (`QUERY_WORK_PER_S`), policy and log
-another (`READ_WORK_PER_S`), in units of some 6 µs: each a tenth of a core at most,
+Caller must: give `sign` that signs log checkpoints as this server, and nothing else.
+
+Limits and cost: retrieves share one allowance (QUERY_WORK_PER_S), policy and log
+another (READ_WORK_PER_S), in units of some 6 µs: each a tenth of a core at most,
 whoever asks.  Of each, one source has a quarter.  An answer fits what may wait for a
-client (`CLIENT_OUTBOX_BYTES_MAX`).
+client.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from maftia.core.codec import encode
 from maftia.core.errors import Code, Refusal
 from maftia.core.limits import (
+    LOG_FILE_WORK,
+    LOG_HEAD_WORK,
+    LOG_OF_ENTRIES_MAX,
+    LOG_PROOF_WORK,
     POLICY_WORK,
     QUERY_WORK_BURST,
     QUERY_WORK_PER_S,
@@ -27,19 +39,38 @@ from maftia.core.limits import (
     SOURCE_SHARE,
 )
 from maftia.dca.form import rid_of_request
-from maftia.dca.messages import LogQuery, PolicyQuery, Query, Refused, ServerMessage
+from maftia.dca.ledger import LoggedEntry, NotInLogError
+from maftia.dca.messages import (
+    LogConsistency,
+    LogFile,
+    LogFileQuery,
+    Logged,
+    LogHead,
+    LogHeadQuery,
+    LogOf,
+    LogOfQuery,
+    LogQuery,
+    PolicyQuery,
+    Query,
+    Refused,
+    ServerMessage,
+)
 from maftia.dca.service import Service
+from maftia.log.checkpoint import LogCheckpoint
 from maftia.replica.allowance import SharedAllowance
 
 Inquiry = Query | PolicyQuery | LogQuery
+Answered = tuple[ServerMessage, int]
+"""an answer, and the work that it cost beside its bytes"""
 TOO_MANY = Refusal(Code.OVERLOADED, "too many ask at the moment")
 
 
 class Inquiries:
     """Answers what is asked of one server's state."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, sign: Callable[[LogCheckpoint], bytes]) -> None:
         self._service = service
+        self._sign = sign
         self._retrieves = SharedAllowance(QUERY_WORK_PER_S, QUERY_WORK_BURST, QUERY_WORK_PER_S // SOURCE_SHARE)
         self._reads = SharedAllowance(READ_WORK_PER_S, READ_WORK_BURST, READ_WORK_PER_S // SOURCE_SHARE)
 
@@ -53,15 +84,53 @@ class Inquiries:
         allowance.spend(source, work + len(frame) // READ_BYTES_PER_WORK)
         return frame
 
-    def _answered(self, inquiry: Inquiry) -> tuple[ServerMessage, int]:
-        """The answer, and what it cost beside its bytes."""
+    def _answered(self, inquiry: Inquiry) -> Answered:
         if isinstance(inquiry, Query):
             # upon QUERY: what my newest commit lists
             return self._service.query(inquiry.request)
         if isinstance(inquiry, PolicyQuery):
             # upon POLICY-QUERY: the policy of my newest commit
             return self._service.policy_found(inquiry.rid), POLICY_WORK
-        return Refused(inquiry.rid, Code.NOT_FOUND, "the log of this server does not have that"), POLICY_WORK
+        try:
+            return self._of_log(inquiry)
+        except NotInLogError as error:
+            return Refused(inquiry.rid, Code.NOT_FOUND, str(error)), LOG_PROOF_WORK
+
+    def _of_log(self, inquiry: LogQuery) -> Answered:
+        if isinstance(inquiry, LogHeadQuery):
+            return self._head(inquiry)
+        if isinstance(inquiry, LogFileQuery):
+            return self._file(inquiry)
+        if isinstance(inquiry, LogOfQuery):
+            return self._of_serial(inquiry)
+        # upon LOG-CONSISTENCY-QUERY: the proof, of any two sizes that my log has had
+        proof = self._service.ledger.prove_consistency(inquiry.old_size, inquiry.new_size)
+        return LogConsistency(inquiry.rid, proof), LOG_PROOF_WORK
+
+    def _head(self, query: LogHeadQuery) -> Answered:
+        # upon LOG-HEAD-QUERY: my signed checkpoint of a size at which a commit ended
+        checkpoint = self._service.ledger.head(query.size)
+        work = LOG_PROOF_WORK if query.size else LOG_HEAD_WORK
+        return LogHead(query.rid, checkpoint.size, checkpoint.root, self._sign(checkpoint)), work
+
+    def _file(self, query: LogFileQuery) -> Answered:
+        # upon LOG-FILE-QUERY: a part of a tile or bundle, of any width that it has had
+        size_bytes, content = self._service.ledger.file_part(
+            query.level, query.index, query.width, query.is_bundle, query.offset
+        )
+        return LogFile(query.rid, size_bytes, content), LOG_FILE_WORK + size_bytes // READ_BYTES_PER_WORK
+
+    def _of_serial(self, query: LogOfQuery) -> Answered:
+        # upon LOG-OF-QUERY: the leaves that name the certificate, each at the size after its commit
+        found = self._service.ledger.logged_of(query.serial)
+        work = LOG_PROOF_WORK * (1 + len(found))
+        if len(found) > LOG_OF_ENTRIES_MAX:
+            detail = f"{len(found)} leaves name this certificate, more than one answer holds: read the log"
+            return Refused(query.rid, Code.POLICY_VIOLATION, detail), work
+        return LogOf(query.rid, tuple(self._logged(one) for one in found)), work
+
+    def _logged(self, found: LoggedEntry) -> Logged:
+        return Logged(found.entry, found.proof, found.checkpoint.root, self._sign(found.checkpoint))
 
 
 def _rid_of(inquiry: Inquiry) -> bytes:

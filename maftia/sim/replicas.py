@@ -17,7 +17,6 @@ from typing import Protocol
 from maftia.abc.commit import Commit
 from maftia.abc.order import AtomicBroadcast, OrderConfig
 from maftia.core.identifiers import PartyId
-from maftia.core.signing import Authenticator
 from maftia.core.step import Now, Step
 from maftia.dca.fold import Effect
 from maftia.dca.registry import Registry
@@ -110,7 +109,7 @@ class Cluster:
     witness: Witness
     memory: Memory = field(default_factory=Memory)
 
-    def authenticator(self, me: PartyId) -> Authenticator:
+    def authenticator(self, me: PartyId) -> RememberingAuthenticator:
         """Signs as this server."""
         keys = self.keys
         return RememberingAuthenticator(self.memory, keys.domain, me, keys.signing_keys[me], keys.verify_keys)
