@@ -217,8 +217,6 @@ LOG_FILE_WORK = 20
 """to find a file of the log, beside the bytes of the whole of it"""
 LOG_PROOF_WORK = 100
 """a proof, or an old root, from tiles of the log"""
-LOG_OF_ENTRIES_MAX = 8
-"""leaves that name one certificate: it comes once and goes once; eight of the longest are half of a client's outbox"""
 ASKS_PER_S = 200
 """challenges for encryption keys that a server seals a second: each costs 0.5 ms, a tenth of a core, whoever asks"""
 ASKS_BURST = 400

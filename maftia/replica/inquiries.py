@@ -26,9 +26,9 @@ from collections.abc import Callable
 from maftia.core.codec import encode
 from maftia.core.errors import Code, Refusal
 from maftia.core.limits import (
+    LOG_ENTRIES_PER_SERIAL_MAX,
     LOG_FILE_WORK,
     LOG_HEAD_WORK,
-    LOG_OF_ENTRIES_MAX,
     LOG_PROOF_WORK,
     POLICY_WORK,
     QUERY_WORK_BURST,
@@ -124,7 +124,7 @@ class Inquiries:
         # upon LOG-OF-QUERY: the leaves that name the certificate, each at the size after its commit
         found = self._service.ledger.logged_of(query.serial)
         work = LOG_PROOF_WORK * (1 + len(found))
-        if len(found) > LOG_OF_ENTRIES_MAX:
+        if len(found) > LOG_ENTRIES_PER_SERIAL_MAX:
             detail = f"{len(found)} leaves name this certificate, more than one answer holds: read the log"
             return Refused(query.rid, Code.POLICY_VIOLATION, detail), work
         return LogOf(query.rid, tuple(self._logged(one) for one in found)), work
