@@ -41,6 +41,11 @@ class Certifier:
         self._domain = domain
         self._issuer = issuer
 
+    @property
+    def path_length(self) -> int | None:
+        """How many authorities may stand between the authority and a leaf; None: any number."""
+        return self._issuer.path_length
+
     def certify(self, profile: Profile, place: Place, case: Case, key: PublicKeyFacts) -> CertificateEntry | Refusal:
         """The entry of a new certificate for a request that all checks have passed."""
         request = case.request

@@ -48,7 +48,7 @@ def verdict(changes: dict[str, object]) -> Refusal | None:
     case = read_case(DOMAIN, KEY_MAJOR, request, subject_of(request, data))
     if isinstance(case, Refusal):
         return case
-    said = profile_for(POLICY, case) if request.kind in {ISSUE, UPDATE} else None
+    said = profile_for(POLICY, case, None) if request.kind in {ISSUE, UPDATE} else None
     return said if isinstance(said, Refusal) else None
 
 
