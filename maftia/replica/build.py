@@ -6,8 +6,10 @@ from maftia.abc.order import GATHER_WAIT_MS, AtomicBroadcast, OrderConfig
 from maftia.core.init_file import InitFile
 from maftia.core.limits import CHECKPOINT_INTERVAL_COMMITS
 from maftia.core.signing import ServerAuthenticator, SigningKey
+from maftia.dca.ledger import no_files
 from maftia.dca.service import Service, ServiceConfig
 from maftia.dca.state import KeyValue
+from maftia.log.reader import Read
 from maftia.replica.handler import HandlerConfig, ReplicaHandler
 from maftia.replica.purposes import signing_purposes
 from maftia.threshold.coin import Coin, CoinParty
@@ -18,6 +20,7 @@ from maftia.threshold.scheme import ShoupRsa
 def build_handler(
     init: InitFile,
     store: KeyValue,
+    read_log: Read = no_files,
     *,
     version: str,
     is_first_start: bool,
@@ -27,8 +30,10 @@ def build_handler(
 ) -> ReplicaHandler:
     """The handler of the server that the init file is for, on its state.
 
-    `coin` replaces the dealt one (a simulator may share its computations).  Raises
-    FormatError where the init file's numbers, policy or certificate are not sound.
+    `read_log` reads the files of the log; `coin` replaces the dealt one (a simulator may share
+    its computations).  Raises
+    FormatError where the init file's numbers, policy or certificate are not sound;
+    DamagedLogError where the log's files are not those of the state.
     """
     cluster = init.cluster
     auth = ServerAuthenticator(cluster.domain, init.party, SigningKey(init.signing_seed), cluster.verify_keys)
@@ -56,6 +61,7 @@ def build_handler(
             nonce_secret=init.mac_secret,
         ),
         store,
+        read_log,
     )
     purposes = signing_purposes(ShoupRsa(cluster.domain, dca_public(cluster), dca_share(init)))
     config = HandlerConfig(cluster.domain, cluster.quorums, auth, purposes, version, is_first_start)

@@ -6,7 +6,7 @@ Guarantees: those of its parts.  Safety of answers is the order's and the fold's
 certificate that was entered is completed while n−t servers are honest and connected;
 whoever watches a request is told.
 
-Messages: of peers, one frame each: the order's, SHARE, NEED, DONE, VOTE.  Of clients:
+Messages: of peers, one frame each: the order's, SHARE, NEED, DONE, VOTE, HEAD.  Of clients:
 CONFIRM, ASK, SUBMIT, WATCH, STATUS, inquiries (`dca.messages`).
 
 Why it works: a commit is applied in one step with its index, so recovery goes on where
@@ -19,7 +19,8 @@ driver makes durable before it sends.
 Deviations: none.
 
 Caller must: call `recover` once, then `start`, then feed every input; make records and
-the state durable before it sends; run jobs and hand back what they give.
+the state durable before it sends; run jobs and hand back what they give; store what
+`log_to_write` gives, one write after the other, and say so.
 
 Limits and cost: a frame costs one decoding before it is judged; inquiries and
 challenges of strangers have allowances (`inquiries`, ASKS_PER_S), all else of a source
@@ -66,17 +67,19 @@ from maftia.dca.messages import (
 )
 from maftia.dca.rid import is_stale
 from maftia.dca.service import Service
+from maftia.log.write import LogWrite
 from maftia.replica.allowance import SharedAllowance
-from maftia.replica.checkpoints import Certificate, Checkpoint, CheckpointVotes
+from maftia.replica.checkpoints import Certificate, Checkpoint, CheckpointVotes, checkpoint_digest
+from maftia.replica.heads import LogHeads
 from maftia.replica.inquiries import TOO_MANY, Inquiries, Inquiry
-from maftia.replica.messages import Done, Need, Share, SigningMessage, Vote
+from maftia.replica.messages import Done, Head, Need, Share, SigningMessage, Vote
 from maftia.replica.order import Order
 from maftia.replica.purposes import CERTIFICATE
 from maftia.replica.sessions import ClientSessions, Reply, Settled
 from maftia.replica.signing import Purpose, Signed, SigningJob, SigningSessions
 from maftia.replica.sources import Sources
 
-PeerMessage = OrderMessage | Share | Need | Done | Vote
+PeerMessage = OrderMessage | Share | Need | Done | Vote | Head
 STARTING, RECOVERING, SILENT, ACTIVE, STOPPING = "starting", "recovering", "silent", "active", "stopping"
 _OF_ORDER, _OF_CHECKPOINTS = b"o", b"c"
 """first byte of a journal record: whose it is"""
@@ -108,7 +111,8 @@ class ReplicaHandler:
         self._service = service
         self._signing = SigningSessions(config.quorums, config.authenticator, config.purposes, self._signature_of)
         self._votes = CheckpointVotes(config.quorums, config.authenticator)
-        self._sessions = ClientSessions(service.certificate, self._stored_answer)
+        self._heads = LogHeads(config.quorums, config.authenticator, service.ledger)
+        self._sessions = ClientSessions(service.certificate, self._stored_answer, self._heads.logged)
         self._inquiries = Inquiries(service, config.authenticator.sign_checkpoint)
         self._asks = SharedAllowance(ASKS_PER_S, ASKS_BURST, ASKS_PER_S // SOURCE_SHARE)
         self._sources = Sources()
@@ -123,7 +127,8 @@ class ReplicaHandler:
     @property
     def wake_at(self) -> int | None:
         """When `on_timer` is due, monotonic ms; None: nothing waits."""
-        return min((at for at in (self._order.wake_at, self._signing.wake_at) if at is not None), default=None)
+        times = (self._order.wake_at, self._signing.wake_at, self._heads.wake_at)
+        return min((at for at in times if at is not None), default=None)
 
     @property
     def state(self) -> str:
@@ -161,6 +166,7 @@ class ReplicaHandler:
             self._take(self._order.checkpoint_certified(self._votes.newest.checkpoint.order), now, step)
         for serial in self._service.unsigned():
             self._sign(serial, now, step, ask=True)
+        self._heads.start(now)
         return step
 
     def stop(self) -> None:
@@ -172,6 +178,7 @@ class ReplicaHandler:
         step: Step[bytes, Reply] = Step()
         self._take(self._order.on_timer(now), now, step)
         self._take_signing(self._signing.on_timer(now), step)
+        step.absorb(self._heads.on_timer(now), encode)
         return step
 
     def job_done(self, reference: Hashable, result: object, now: Now) -> Step[bytes, Reply]:
@@ -182,6 +189,15 @@ class ReplicaHandler:
         self._take_signing(self._signing.job_done(reference, result, now), step)
         return step
 
+    def log_to_write(self) -> LogWrite | None:
+        """What of the log is to be stored next, if anything is; not asked again before `log_written`."""
+        return self._heads.to_write()
+
+    def log_written(self, write: LogWrite) -> Step[bytes, Reply]:
+        """All of it is durable."""
+        self._heads.written(write)
+        return Step()
+
     # --- peers
 
     def peer_connected(self, peer: PartyId, now: Now) -> Step[bytes, Reply]:
@@ -191,6 +207,7 @@ class ReplicaHandler:
         self._take(self._order.peer_connected(peer, now), now, step)
         self._take_signing(self._signing.peer_connected(peer), step)
         self._take_votes(self._votes.peer_connected(peer), now, step)
+        step.absorb(self._heads.peer_connected(peer), encode)
         return step
 
     def peer_disconnected(self, peer: PartyId, now: Now) -> Step[bytes, Reply]:  # noqa: ARG002 (the driver's contract)
@@ -211,6 +228,8 @@ class ReplicaHandler:
             self._take_signing(self._signing.handle(sender, message, now), step)
         elif isinstance(message, Vote):
             self._take_votes(self._votes.handle(sender, message), now, step)
+        elif isinstance(message, Head):
+            step.absorb(self._heads.handle(sender, message), encode)
         else:
             self._take(self._order.handle(sender, message, now), now, step)
         return step
@@ -326,7 +345,7 @@ class ReplicaHandler:
             round=self._order.round,
             commit=self._service.commit_index,
             state_digest=self._service.state_digest(),
-            log_size=0,
+            log_size=self._service.ledger.size,
             peers=tuple(sorted(self._connected)),
         )
 
@@ -351,12 +370,16 @@ class ReplicaHandler:
         # upon a commit not yet applied: apply it, sign what it entered, answer, vote where a checkpoint is due
         if commit.index <= self._service.commit_index:
             return
+        entries = self._service.ledger.size
         for effect in self._service.apply_commit(commit):
             self._on_effect(effect, now, step)
             step.notes.append(_note_of(effect, commit))
+        if self._service.ledger.size > entries:
+            self._heads.grown(now)
         if commit.order_state is not None:
             checkpoint = Checkpoint(commit.order_state, self._service.state_digest())
             self._take_votes(self._votes.reached(checkpoint), now, step)
+            step.absorb(self._heads.reached(checkpoint_digest(checkpoint)), encode)
 
     def _on_effect(self, effect: Effect, now: Now | None, step: Step[bytes, Reply]) -> None:
         step.faults += effect.faults

@@ -1,6 +1,6 @@
 """What servers say to each other, beside the messages of the order.
 
-One frame holds one message: the order's, SHARE, NEED, DONE or VOTE.  The tag of the
+One frame holds one message: the order's, SHARE, NEED, DONE, VOTE or HEAD.  The tag of the
 struct says which, so nothing is wrapped twice.  Every field has a bound of its own,
 for what waits in buffers is counted in messages.
 """
@@ -12,7 +12,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from maftia.core.codec import Wire
-from maftia.core.limits import PROOF_SIZE_BYTES_MAX, REFERENCE_SIZE_BYTES_MAX, SHARE_SIZE_BYTES_MAX
+from maftia.core.limits import LOG_SIZE_MAX, PROOF_SIZE_BYTES_MAX, REFERENCE_SIZE_BYTES_MAX, SHARE_SIZE_BYTES_MAX
+from maftia.log.proofs import Hash
 
 PurposeName = Annotated[str, Meta(max_length=32)]
 Reference = Annotated[bytes, Meta(max_length=REFERENCE_SIZE_BYTES_MAX)]
@@ -56,4 +57,14 @@ class Vote(Wire, tag="checkpoint-vote"):
 
     commit: Annotated[int, Meta(ge=1, le=2**63 - 1)]
     digest: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    signature: ServerSignature
+
+
+class Head(Wire, tag="log-checkpoint"):
+    """A server's signature over its log at one size, as a checkpoint's text says it."""
+
+    size: Annotated[int, Meta(ge=1, le=LOG_SIZE_MAX)]
+    root: Hash
+    state: Annotated[bytes, Meta(max_length=32)]
+    """digest of the state checkpoint of the same commit, in the text's extension line; empty: without that line"""
     signature: ServerSignature

@@ -3,8 +3,9 @@
 Source: services.md, "Exactly once", "Signing".
 
 Guarantees: whoever watches a request is told its outcome once it is complete: the
-answer, and every certificate that goes with it.  An outcome that was given before is
-given again, to whomever asks, as long as the service or this memory holds it.
+answer, every certificate that goes with it, and the leaf of the log that tells of it.
+An outcome that was given before is given again, byte for byte, to whomever asks, as long
+as the service or this memory holds it.
 
 Limits and cost: WATCHES_PER_SESSION_MAX requests a session; the last
 RECENT_OUTCOMES_MAX outcomes, which serve who asks for a retrieve a moment late; what
@@ -21,8 +22,8 @@ from maftia.core.errors import Code
 from maftia.core.limits import RECENT_OUTCOMES_MAX, WATCHES_PER_SESSION_MAX
 from maftia.dca.evidence import Subject
 from maftia.dca.fold import needs_of
-from maftia.dca.messages import Outcome, ServerMessage
-from maftia.dca.requests import Answer
+from maftia.dca.messages import Logged, Outcome, ServerMessage
+from maftia.dca.requests import RETRIEVE, Answer
 
 UNCOUNTED = frozenset({Code.STALE_REQUEST, Code.DUPLICATE_REQUEST})
 """refusals that leave the request as it was"""
@@ -56,6 +57,11 @@ class Settled:
         return self._decoded.code not in UNCOUNTED
 
     @property
+    def has_leaf(self) -> bool:
+        """Whether the log tells of it: a retrieve's id may be that of another request, which it does tell of."""
+        return self.is_final and self._decoded.kind != RETRIEVE
+
+    @property
     def _decoded(self) -> Answer:
         answer: Answer = decode(self.answer, Answer, len(self.answer))
         return answer
@@ -68,10 +74,13 @@ class ClientSessions:
         self,
         certificate: Callable[[bytes], bytes | None],
         stored: Callable[[Subject], bytes | None],
+        logged: Callable[[Subject], Logged | None],
     ) -> None:
-        """`certificate` finds finished ones by serial, `stored` the encoded answer of a request in the state."""
+        """`certificate` finds finished ones by serial, `stored` the encoded answer of a request in the state,
+        `logged` the leaf of one that counted."""
         self._certificate = certificate
         self._stored = stored
+        self._logged = logged
         self._watches: dict[int, set[Subject]] = {}
         self._watchers: dict[Subject, set[int]] = {}
         self._nonce_made_ms: dict[int, int] = {}
@@ -165,7 +174,8 @@ class ClientSessions:
         if len(found) < len(certificates):
             return None
         subject = settled.subject
-        message: ServerMessage = Outcome(subject.client, subject.rid, subject.digest, settled.answer, found)
+        logged = self._logged(subject) if settled.has_leaf else None
+        message: ServerMessage = Outcome(subject.client, subject.rid, subject.digest, settled.answer, found, logged)
         return encode(message)
 
     def _wait(self, settled: Settled) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from maftia.core.codec import decode, encode
 from maftia.core.limits import RECENT_OUTCOMES_MAX
 from maftia.dca.evidence import Subject
-from maftia.dca.messages import Outcome
+from maftia.dca.messages import Logged, Outcome
 from maftia.dca.requests import ISSUE, RETRIEVE, Answer
 from maftia.replica.sessions import ClientSessions, Reply, Settled
 
@@ -16,7 +16,8 @@ class Desk:
     def __init__(self, *sessions: int) -> None:
         self.certificates: dict[bytes, bytes] = {}
         self.stored: dict[Subject, bytes] = {}
-        self.sessions = ClientSessions(self.certificates.get, self.stored.get)
+        self.logged: dict[Subject, Logged] = {}
+        self.sessions = ClientSessions(self.certificates.get, self.stored.get, self.logged.get)
         for session in sessions:
             self.sessions.opened(session)
 
