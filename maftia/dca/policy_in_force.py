@@ -21,19 +21,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from maftia.core.codec import Wire, decode, encode
-from maftia.core.errors import FormatError, InvariantError
-from maftia.core.globs import Glob, parse_glob
+from maftia.core.errors import InvariantError
+from maftia.core.globs import parse_glob
 from maftia.core.hashing import H
 from maftia.core.limits import TOKENS_MAX, TOKENS_SIZE_BYTES_MAX
 from maftia.core.policy import Policy, TokenGrant, parse_policy
 from maftia.core.quorum import Quorums
 from maftia.core.spki import key_digest
+from maftia.dca.gatherers import Gatherers
 from maftia.dca.state import State
 
 _POLICY = b"meta/policy"
 _TOKENS = b"token/"
+
+Value = TypeVar("Value")
 
 
 class TokenRow(Wire):
@@ -64,7 +68,7 @@ class Administrators:
 class PolicyInForce:
     """The policy of the state after the last change, and what changes it."""
 
-    __slots__ = ("_quorums", "_rows", "_state", "administrators", "digest", "policy", "text")
+    __slots__ = ("_gatherers", "_quorums", "_rows", "_state", "administrators", "digest", "policy", "text")
 
     text: str
     """as dealt or set last; its tokens are those of that moment"""
@@ -74,15 +78,16 @@ class PolicyInForce:
     digest: bytes
     """32 bytes over text and tokens, without what was used of them"""
 
-    def __init__(self, state: State, quorums: Quorums) -> None:
+    def __init__(self, state: State, quorums: Quorums, gatherers: Gatherers | None = None) -> None:
         """Read it.  Raises InvariantError where the state has none, FormatError where it does not suit."""
         self._state = state
         self._quorums = quorums
+        self._gatherers = gatherers or Gatherers()
         text = state.get(_POLICY)
         if text is None:
             raise InvariantError("the state holds no policy")
         self._rows = {key[len(_TOKENS) :]: value for key, value in state.scan(_TOKENS)}
-        self._judge_by(text.decode(), self._suiting(text.decode()))
+        self._judge_by(text.decode(), self.suiting(text.decode()))
 
     def token(self, public_key: bytes) -> TokenGrant | None:
         """The token with this key, where there is one."""
@@ -92,12 +97,15 @@ class PolicyInForce:
         """All tokens, ascending by key."""
         return tuple(self.policy.tokens[key] for key in sorted(self.policy.tokens))
 
-    def set(self, text: str) -> None:
-        """Put a whole policy, with its tokens, instead of the one before.
+    def suiting(self, text: str) -> Policy:
+        """The policy of a text; raises FormatError where it is none or does not suit these servers."""
+        policy = parse_policy(text)
+        policy.check_for(self._quorums)
+        self._gatherers.check(policy)
+        return policy
 
-        Raises FormatError, and changes nothing, where it is none or does not suit these servers.
-        """
-        policy = self._suiting(text)
+    def set(self, text: str, policy: Policy) -> None:
+        """Put a text, and the policy that `suiting` made of it with its tokens, instead of those before."""
         rows = _rows_of(policy.tokens)
         for key in sorted(self._rows.keys() - rows.keys()):
             self._state.delete(_TOKENS + key)
@@ -107,32 +115,25 @@ class PolicyInForce:
         self._rows = rows
         self._judge_by(text, policy)
 
-    def add_token(self, grant: TokenGrant) -> None:
-        """Put one token more, or other uses and names of one there is.
-
-        Raises FormatError, and changes nothing, where there would be more tokens than there may be.
-        """
+    def add_token(self, grant: TokenGrant) -> bool:
+        """Put one token more, or other uses and names of one there is; False where that were too many."""
         row = _encoded(grant)
         rows = {**self._rows, grant.public_key: row}
         if len(rows) > TOKENS_MAX or sum(map(len, rows.values())) > TOKENS_SIZE_BYTES_MAX:
-            raise FormatError("there are as many tokens as there may be")
+            return False
         self._state.put(_TOKENS + grant.public_key, row)
         self._rows = rows
         self._have_tokens({**self.policy.tokens, grant.public_key: grant})
+        return True
 
     def remove_token(self, public_key: bytes) -> bool:
         """Take a token away; False where there was none."""
         if public_key not in self._rows:
             return False
         self._state.delete(_TOKENS + public_key)
-        self._rows = {key: row for key, row in self._rows.items() if key != public_key}
-        self._have_tokens({key: grant for key, grant in self.policy.tokens.items() if key != public_key})
+        self._rows = _without(self._rows, public_key)
+        self._have_tokens(_without(self.policy.tokens, public_key))
         return True
-
-    def _suiting(self, text: str) -> Policy:
-        policy = parse_policy(text)
-        policy.check_for(self._quorums)
-        return policy
 
     def _judge_by(self, text: str, policy: Policy) -> None:
         keys = [administrator.public_key for administrator in policy.administrators]
@@ -173,9 +174,5 @@ def _grant(public_key: bytes, row: bytes) -> TokenGrant:
     return TokenGrant(public_key, token.uses, tuple(map(parse_glob, token.names)))
 
 
-def patterns(texts: tuple[str, ...]) -> tuple[Glob, ...]:
-    """Patterns with their kind, distinct; raises FormatError."""
-    globs = tuple(map(parse_glob, texts))
-    if len(set(globs)) != len(globs):
-        raise FormatError("a pattern is stated twice")
-    return globs
+def _without(values: Mapping[bytes, Value], key: bytes) -> dict[bytes, Value]:
+    return {each: value for each, value in values.items() if each != key}

@@ -95,7 +95,7 @@ class Registry:
 
     def valid_by_identifier(self, identifier: str) -> Iterator[CertificateEntry]:
         """The valid certificates that hold one identifier."""
-        return map(self._require, self._by_identifier.serials(_identifier_digest(identifier)))
+        return map(self._require, self._by_identifier.serials(identifier_digest(identifier)))
 
     def own_by_key(self, key: bytes, client: bytes) -> Iterator[CertificateEntry]:
         """The valid certificates of a key that this client requested."""
@@ -103,7 +103,7 @@ class Registry:
 
     def own_by_identifier(self, identifier: str, client: bytes) -> Iterator[CertificateEntry]:
         """The valid certificates with an identifier that this client requested."""
-        return map(self._require, self._by_identifier.serials(_identifier_digest(identifier), client))
+        return map(self._require, self._by_identifier.serials(identifier_digest(identifier), client))
 
     def of_others_by_key(self, key: bytes, client: bytes) -> Iterator[CertificateEntry]:
         """The valid certificates of a key that other clients requested."""
@@ -111,7 +111,7 @@ class Registry:
 
     def of_others_by_identifier(self, identifier: str, client: bytes) -> Iterator[CertificateEntry]:
         """The valid certificates with an identifier that other clients requested."""
-        return self._of_others(self._by_identifier, _identifier_digest(identifier), client)
+        return self._of_others(self._by_identifier, identifier_digest(identifier), client)
 
     def retire(self, entry: CertificateEntry, status: str, reason: str, time_ms: int) -> None:
         """Mark a valid certificate as superseded, revoked or expired."""
@@ -154,7 +154,7 @@ class Registry:
         return entry
 
     def _subjects(self, entry: CertificateEntry) -> list[tuple[Index, bytes]]:
-        digests = sorted({_identifier_digest(name) for name in entry.names})
+        digests = sorted({identifier_digest(name) for name in entry.names})
         return [(self._by_key, entry.key), *((self._by_identifier, digest) for digest in digests)]
 
     def _of_others(self, index: Index, subject: bytes, client: bytes) -> Iterator[CertificateEntry]:
@@ -187,5 +187,6 @@ def _end_ms(entry: CertificateEntry) -> int:
     return (entry.not_after_s + 1) * 1000
 
 
-def _identifier_digest(identifier: str) -> bytes:
+def identifier_digest(identifier: str) -> bytes:
+    """By what a name is found, in any of its spellings."""
     return H("maftia/identifier/v1", match_key(identifier))

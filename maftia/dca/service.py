@@ -16,8 +16,8 @@ stranger holds up a key or a name), no "in transition" marks, typed refusals ins
 silence, exactly-once by (client id, rid) with a bounded history.
 Caller must: give commits in order, each once; verify a signature before `complete`;
 make the store durable before an answer or a share leaves.
-Limits and cost: a record costs its client's signature, one per attestation, proof and
-token that is given (n, 4 and 4 at most), and some ten entries of state.
+Limits and cost: a record costs its client's signature, one per piece of evidence that is
+given (`dca.examiner` bounds them), and some ten entries of state.
 """
 
 from __future__ import annotations
@@ -40,15 +40,18 @@ from maftia.dca.certificate import Certifier, Place
 from maftia.dca.confirmation import Confirmation
 from maftia.dca.credentials import Credentials
 from maftia.dca.effects import Effects
-from maftia.dca.evidence import Examiner, Subject
+from maftia.dca.evidence import Subject
+from maftia.dca.examiner import Examiner
 from maftia.dca.finding import find
 from maftia.dca.fold import Effect, Fold, ParsedRecord, parse_record
 from maftia.dca.form import Case, read_case, read_request, rid_of_request, subject_of
+from maftia.dca.gatherers import Gatherers
 from maftia.dca.history import History, HistoryEntry
 from maftia.dca.judge import BANNED, profile_for
 from maftia.dca.ledger import Ledger, begin_log, no_files
 from maftia.dca.messages import Ask, Attested, Challenge, Confirm, Listed, PolicyReply, Refused, TokenInForce
 from maftia.dca.policy_in_force import PolicyInForce, deal_policy
+from maftia.dca.rates import Rates
 from maftia.dca.recent import RecentAnswers
 from maftia.dca.registry import SIGNATURE, UNSIGNED, Registry
 from maftia.dca.requests import ISSUE, RETRIEVE, UPDATE, Request, request_string
@@ -80,6 +83,8 @@ class ServiceConfig:
     """UTC; the first agreed time"""
     nonce_secret: bytes = field(repr=False)
     """32 bytes of this server alone: keys the MAC of its challenges"""
+    gatherers: Gatherers = field(default_factory=Gatherers)
+    """of evidence for names; all servers of a deployment have the same"""
 
 
 class Progress(Wire):
@@ -101,16 +106,20 @@ class Service:
     def __init__(self, config: ServiceConfig, store: KeyValue, read_log: Read = no_files) -> None:
         if config.mode not in MODES:
             raise ValueError(f"a mode is one of {', '.join(MODES)}")
-        parse_policy(config.policy).check_for(config.quorums)
+        dealt = parse_policy(config.policy)
+        dealt.check_for(config.quorums)
+        config.gatherers.check(dealt)
         self._config = config
         self._state = State(store)
         self._history = History(self._state)
         self._registry = Registry(self._state)
         self._recent = RecentAnswers(self._state)
         self._confirmation = Confirmation(config.domain, config.authenticator, config.nonce_secret)
+        self._certifier = Certifier(config.domain, issuer_of(config.ca_certificate))
         self._progress = self._open()
         self._in_force = self._policy_in_force()
-        self._credentials = Credentials(self._state)
+        self._credentials = Credentials(self._state, self._registry)
+        self._rates = Rates(self._state, self._in_force)
         self._tokens_found: tuple[TokenInForce, ...] | None = None
         """as of the last commit, once somebody has asked"""
         self.ledger = Ledger(self._state, self._registry, read_log)
@@ -210,6 +219,7 @@ class Service:
         self._registry.expire(commit.time_ms)
         self._history.forget_old(commit.time_ms)
         outcomes = [self._fold.apply(place, record) for record in commit.records]
+        self._rates.drop_old(commit.time_ms)
         self._progress = Progress(commit.index, commit.time_ms)
         self._state.put(_PROGRESS, encode(self._progress))
         effects = [effect for effect in outcomes if effect is not None]
@@ -284,14 +294,13 @@ class Service:
     def _policy_in_force(self) -> PolicyInForce:
         if self._state.get(_RULES) != RULES_VERSION.to_bytes(2, "big"):
             raise InvariantError("the state is not one that this version can go on from")
-        return PolicyInForce(self._state, self._config.quorums)
+        return PolicyInForce(self._state, self._config.quorums, self._config.gatherers)
 
     def _make_fold(self) -> Fold:
         config = self._config
-        examiner = Examiner(config.domain, config.quorums, config.authenticator, self._in_force)
-        certifier = Certifier(config.domain, issuer_of(config.ca_certificate))
-        effects = Effects(config.mode, self._in_force, certifier, self._registry, self._credentials)
-        return Fold(config.domain, config.quorums, config.mode, self._history, examiner, effects)
+        examiner = Examiner(config.domain, config.quorums, config.authenticator, self._in_force, config.gatherers)
+        effects = Effects(config.mode, self._in_force, self._certifier, self._registry, self._credentials, self._rates)
+        return Fold(config.domain, config.mode, self._history, examiner, effects)
 
     def _token_found(self, grant: TokenGrant) -> TokenInForce:
         used = self._credentials.uses(grant.public_key)
@@ -320,7 +329,7 @@ class Service:
     def _refused_by_policy(self, case: Case) -> Refusal | None:
         if case.request.kind not in {ISSUE, UPDATE}:
             return None
-        profile = profile_for(self._in_force.policy, case)
+        profile = profile_for(self._in_force.policy, case, self._certifier.path_length)
         if isinstance(profile, Refusal):
             return profile
         return BANNED if case.key is not None and self._registry.is_banned(case.key.digest) else None
