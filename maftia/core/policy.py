@@ -168,6 +168,10 @@ class Policy:
         """Whether this authority certifies this name at all."""
         return any(glob.matches(name) for glob in self.allow)
 
+    def gathers(self, gatherer: str) -> bool:
+        """Whether some profile asks for the evidence of this gatherer."""
+        return any(gatherer in profile.gather for profile in self.profiles.values())
+
     def attestations_needed(self, quorums: Quorums) -> int:
         """k of the key confirmation: t+1 unless the policy asks for more."""
         return self.cluster.attestations or quorums.t + 1

@@ -45,7 +45,7 @@ from maftia.dca.examiner import Examiner
 from maftia.dca.finding import find
 from maftia.dca.fold import Effect, Fold, ParsedRecord, parse_record
 from maftia.dca.form import Case, read_case, read_request, rid_of_request, subject_of
-from maftia.dca.gatherers import Gatherers
+from maftia.dca.gatherers import Gatherers, Gathering
 from maftia.dca.history import History, HistoryEntry
 from maftia.dca.judge import BANNED, profile_for
 from maftia.dca.ledger import Ledger, begin_log, no_files
@@ -157,6 +157,19 @@ class Service:
         if isinstance(case, Refusal):
             return Refused(rid_of_request(ask.request), case.code, case.detail)
         return self._confirmation.ask(case, ask, now_utc_ms)
+
+    def gather(self, request: bytes, signature: bytes, gatherer: str, now_utc_ms: int) -> Gathering | Refused:
+        """This server's part in gathering evidence for the names of a signed request, or why it takes none.
+
+        The caller does its jobs, and bounds how many: each is work for whoever asks.
+        """
+        case = self._advised(request, signature, now_utc_ms)
+        if isinstance(case, Refusal):
+            return Refused(rid_of_request(request), case.code, case.detail)
+        found = self._config.gatherers.find(gatherer)
+        if found is None or not self._in_force.policy.gathers(gatherer):
+            return Refused(case.request.rid, Code.MALFORMED, "the policy asks for no such evidence")
+        return Gathering(found, self._config.authenticator, case, now_utc_ms)
 
     def check_record(self, record: bytes) -> ParsedRecord | Refusal:
         """The record, where it is worth ordering: well-formed and signed by its client."""
