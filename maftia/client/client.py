@@ -7,6 +7,8 @@ Connections to all servers stay open for as long as the client does and are made
 when they end; any number of requests may run at once.  Servers that lie, stall or are
 away cost time and never a wrong result, as long as n−t are honest and are reached.
 
+Names may have other letters than ASCII (`names.ascii_name`).
+
 Every method raises RefusedError where the cluster said no, and RequestTimeoutError,
 with the rid by which to ask again, where it said nothing in time.
 """
@@ -17,84 +19,72 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
 
 import trio
 
-from maftia.client.conversation import Contact, Conversation, Deployment, Say, Wish
-from maftia.client.keys import SubjectKey
+from maftia.client.conversation import Contact, Conversation, Deployment, Wish
+from maftia.client.credentials import NO_CREDENTIALS, Credentials, misfit
+from maftia.client.inclusion import Inclusion, LogSigners
+from maftia.client.keys import EncryptionKey, RequestedKey, Subject, SubjectKey
 from maftia.client.link import Connect, ServerLink
+from maftia.client.log_file import FileReading, LogPath
+from maftia.client.log_inquiry import ConsistencyInquiry, HeadInquiry, SerialInquiry
+from maftia.client.names import ascii_name
+from maftia.client.policy_inquiry import PolicyInquiry
 from maftia.client.query import QueryConversation
-from maftia.client.reply_collector import Believed, Refuted
+from maftia.client.reply_collector import Believed
+from maftia.client.results import (
+    Certificate,
+    CertifiedHead,
+    Changed,
+    Issued,
+    PolicyFound,
+    RequestTimeoutError,
+    Revoked,
+    ServerStatus,
+)
+from maftia.client.switchboard import Switchboard, now_ms
 from maftia.core.cluster_file import ClusterFile
-from maftia.core.errors import NoQuorumError, RefusedError
+from maftia.core.csr import Binding
+from maftia.core.errors import FormatError
 from maftia.core.hashing import encode_fields
 from maftia.core.identifiers import Domain, PartyId
+from maftia.core.names import normalise_names
 from maftia.core.signing import SigningKey, verify_ed25519
 from maftia.core.spki import rsa_spki
-from maftia.core.x509 import CertificateFacts, certificate_facts
+from maftia.dca.change import Change
 from maftia.dca.compose import Composer, SignedRequest
-from maftia.dca.messages import Attested, Listed, Outcome, Refused, ServerMessage, StatusQuery, StatusReply, Welcome
 from maftia.dca.requests import KeyProof
 from maftia.dca.rid import RID_RANDOM_BYTES, make_rid, rid_time_ms
+from maftia.log.checkpoint import LogCheckpoint
+from maftia.log.proofs import ConsistencyProof
 from maftia.net.connect import Dialler
 from maftia.net.tls import endpoint_of
 
+__all__ = [
+    "TIMEOUT_S",
+    "Certificate",
+    "CertifiedHead",
+    "Changed",
+    "Client",
+    "Consistency",
+    "Inclusion",
+    "Issued",
+    "LogPath",
+    "PolicyFound",
+    "RequestTimeoutError",
+    "Revoked",
+    "ServerSignatures",
+    "ServerStatus",
+    "dial_all",
+    "open_client",
+    "utc_now_ms",
+]
+
 TIMEOUT_S = 30.0
 Consistency = Literal["ordered", "quorum"]
-
-
-class RequestTimeoutError(NoQuorumError):
-    """Nothing was to be believed in time.  The request may still take effect: ask again with its rid."""
-
-    def __init__(self, rid: bytes, problems: Mapping[PartyId, str]) -> None:
-        said = "; ".join(f"server {server}: {problem}" for server, problem in sorted(problems.items()))
-        super().__init__("too few servers answered in time" + (f" ({said})" if said else ""))
-        self.rid = rid
-        self.problems = dict(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """A certificate of the DCA, whose signature was verified."""
-
-    der: bytes
-    facts: CertificateFacts
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """What `issue` and `update` give."""
-
-    certificate: Certificate
-    superseded: tuple[bytes, ...]
-    """serials that the update removed"""
-    rid: bytes
-    elapsed_ms: int
-    note: str = ""
-    """for people: how many were removed, where not all are listed"""
-
-
-@dataclass(frozen=True, slots=True)
-class Revoked:
-    """What `revoke` gives: the serials that it removed."""
-
-    serials: tuple[bytes, ...]
-    rid: bytes
-    elapsed_ms: int
-    note: str = ""
-    """for people: how many were removed, where not all are listed"""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStatus:
-    """One server, as it describes itself; `reply` is None where it was not reached, with the problem."""
-
-    server: PartyId
-    address: str
-    reply: StatusReply | None
-    problem: str
 
 
 class ServerSignatures:
@@ -154,14 +144,6 @@ def dial_all(cluster: ClusterFile) -> dict[PartyId, Connect]:
     return {server.id: Dialler(endpoint_of(server)).connect for server in cluster.servers}
 
 
-@dataclass(slots=True)
-class _Running:
-    """A conversation with the event that wakes its task."""
-
-    conversation: Conversation | QueryConversation
-    stirred: trio.Event
-
-
 class Client:
     """One identity's access to one cluster.  Made by `open_client`."""
 
@@ -173,27 +155,30 @@ class Client:
         random_bytes: Callable[[int], bytes],
         connects: Mapping[PartyId, Connect],
     ) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._utc_ms = utc_ms
         self._random_bytes = random_bytes
         self._composer = Composer(cluster.domain, identity)
         servers = ServerSignatures(cluster.domain, cluster.verify_keys)
         ca_key = rsa_spki(cluster.dca.modulus, cluster.dca.exponent)
-        self._deployment = Deployment(cluster.quorums, servers, ca_key)
-        self._nonces: dict[PartyId, bytes] = {}
-        self._running: dict[bytes, _Running] = {}
-        self._awaited: dict[PartyId, list[_Awaited]] = {party: [] for party in connects}
-        self.links = {party: ServerLink(cluster.domain, party, dial, self) for party, dial in connects.items()}
+        self._log = LogSigners(cluster.domain, cluster.quorums, cluster.verify_keys)
+        self._deployment = Deployment(cluster.quorums, servers, ca_key, self._log)
+        self._board = Switchboard(cluster.domain, connects)
 
-    # --- requests
+    @property
+    def links(self) -> Mapping[PartyId, ServerLink]:
+        """The connections, by server."""
+        return self._board.links
+
+    # --- certificates
 
     async def issue(
         self,
-        key: SubjectKey,
-        names: Sequence[str],
+        key: Subject,
+        names: Sequence[str] = (),
         *,
         profile: str = "server",
-        tokens: Sequence[SigningKey] = (),
+        credentials: Credentials = NO_CREDENTIALS,
         attestations: int = 0,
         rid: bytes | None = None,
         contact: Contact = "quorum",
@@ -201,21 +186,23 @@ class Client:
     ) -> Issued:
         """A certificate for a key and typed names ("dns:www.example.org").
 
-        `attestations` is the number of servers that must confirm the key (0: t+1);
-        `rid` repeats a request.  Raises FormatError for names that are none.
+        A `RequestedKey` has names of its own, and needs none beside them; a bound one also has
+        its rid.  `attestations` is the number of servers that must confirm the key (0: t+1);
+        `rid` repeats a request.  Raises FormatError for names that are none, and for credentials
+        and certification requests that cannot be for this request.
         """
         began = trio.current_time()
-        signed = self._composer.issue(rid or self.new_rid(), key.spki, names, profile)
-        wish = self._binding(signed, key, tokens, attestations, contact, is_repeated=rid is not None)
-        return self._issued(await self._perform(wish, timeout_s), wish, began)
+        signed = self._composer.issue(self._rid_for(key, rid), key.spki, _names_for(key, names), profile, key.purpose)
+        wish = self._binding(signed, key, credentials, contact, is_repeated=rid is not None)
+        return await self._issued(replace(wish, attestations=attestations), began, timeout_s)
 
     async def update(
         self,
-        key: SubjectKey,
-        names: Sequence[str],
+        key: Subject,
+        names: Sequence[str] = (),
         *,
         profile: str = "server",
-        tokens: Sequence[SigningKey] = (),
+        credentials: Credentials = NO_CREDENTIALS,
         rights: Sequence[SubjectKey] = (),
         attestations: int = 0,
         rid: bytes | None = None,
@@ -227,15 +214,16 @@ class Client:
         `rights` are keys of certificates to be replaced; they sign the request too.
         """
         began = trio.current_time()
-        signed = self._composer.update(rid or self.new_rid(), key.spki, names, profile)
-        proofs = self._proofs(signed, rights)
-        wish = self._binding(signed, key, tokens, attestations, contact, is_repeated=rid is not None, proofs=proofs)
-        return self._issued(await self._perform(wish, timeout_s), wish, began)
+        signed = self._composer.update(self._rid_for(key, rid), key.spki, _names_for(key, names), profile, key.purpose)
+        wish = self._binding(signed, key, credentials, contact, is_repeated=rid is not None)
+        wish = replace(wish, attestations=attestations, proofs=self._proofs(signed, rights))
+        return await self._issued(wish, began, timeout_s)
 
     async def revoke(
         self,
         *,
         key: bytes = b"",
+        subject: EncryptionKey | None = None,
         names: Sequence[str] = (),
         serial: bytes = b"",
         reason: str = "unspecified",
@@ -246,15 +234,26 @@ class Client:
     ) -> Revoked:
         """Revoke one certificate by serial, or all of a key (SubjectPublicKeyInfo) or of names.
 
-        The right to do so lies with this identity where it requested them, and with the
-        keys in `rights`.
+        The right to do so lies with this identity where it requested them, with the keys in
+        `rights`, and with `subject`, an encryption key that opens challenges for it; it is the
+        key of the request then, and `key` is left out.
         """
+        if subject is not None and key not in {b"", subject.spki}:
+            raise ValueError("a revocation by an encryption key is of that key")
         began = trio.current_time()
-        signed = self._composer.revoke(rid or self.new_rid(), key=key, names=names, serial=serial, reason=reason)
-        proofs, is_repeated = self._proofs(signed, rights), rid is not None
-        wish = Wish(signed, self._composer, proofs=proofs, contact=contact, is_repeated=is_repeated)
-        believed = await self._perform(wish, timeout_s)
-        return Revoked(believed.answer.serials, signed.subject.rid, _elapsed_ms(began), believed.note)
+        signed = self._composer.revoke(
+            rid or self.new_rid(),
+            key=subject.spki if subject else key,
+            names=_converted(names),
+            serial=serial,
+            reason=reason,
+            purpose=subject.purpose if subject else "",
+        )
+        opens = subject.open if subject else None
+        wish = Wish(signed, self._composer, contact=contact, is_repeated=rid is not None, open=opens)
+        believed = await self._perform(replace(wish, proofs=self._proofs(signed, rights)), timeout_s)
+        rid = signed.subject.rid
+        return Revoked(believed.answer.serials, rid, _elapsed_ms(began), believed.note, believed.inclusion)
 
     async def retrieve(
         self,
@@ -274,71 +273,127 @@ class Client:
         what 2t+1 servers list alike from their newest commits, in one round trip; it may lag a
         moment (`client.query`), and leaves out what has ended by this machine's clock.
         """
-        signed = self._composer.retrieve(self.new_rid(), key=key, names=names)
+        signed = self._composer.retrieve(self.new_rid(), key=key, names=_converted(names))
         if consistency == "quorum":
             return await self._query(signed, timeout_s)
         believed = await self._perform(Wish(signed, self._composer, contact=contact), timeout_s)
-        return tuple(Certificate(der, certificate_facts(der)) for der in believed.certificates)
+        return tuple(Certificate.of(der) for der in believed.certificates)
+
+    # --- policy
+
+    async def policy(self, *, timeout_s: float = TIMEOUT_S) -> PolicyFound:
+        """The policy in force, with its tokens."""
+        return await self._board.run(PolicyInquiry(self.cluster.quorums, self.new_rid(), now_ms()), timeout_s)
+
+    async def admin(
+        self,
+        change: Change,
+        administrators: Sequence[SubjectKey],
+        *,
+        rid: bytes | None = None,
+        contact: Contact = "quorum",
+        timeout_s: float = TIMEOUT_S,
+    ) -> Changed:
+        """Change the policy or its tokens; more than half of its administrators sign.
+
+        Raises FormatError for a change that is larger than servers read.
+        """
+        began = trio.current_time()
+        signed = self._composer.admin(rid or self.new_rid(), change)
+        wish = Wish(signed, self._composer, contact=contact, is_repeated=rid is not None)
+        believed = await self._perform(replace(wish, proofs=self._proofs(signed, administrators)), timeout_s)
+        return Changed(signed.subject.rid, believed.answer.commit, _elapsed_ms(began), believed.inclusion)
+
+    # --- log
+
+    async def log_head(self, *, at_least: int = 0, timeout_s: float = TIMEOUT_S) -> CertifiedHead:
+        """A checkpoint that t+1 servers signed, of a size that t+1 honest ones of those reached had.
+
+        `at_least`: a number of entries that the log is known to have; what has fewer is given only
+        when the time is up.  Raises CryptoError where two logs were signed: more than t are corrupt.
+        """
+        return await self._board.run(HeadInquiry(self._log, self.new_rid(), now_ms(), at_least), timeout_s)
+
+    async def read_log(self, file: LogPath, *, servers: Sequence[PartyId] = (), timeout_s: float = TIMEOUT_S) -> bytes:
+        """A file of the log, of one server after another (of those given, or all), until one has it whole.
+
+        It is worth what its hashes lead to: compare it with a certified root.
+        """
+        asked = tuple(servers) or tuple(self.links)
+        return await self._board.run(FileReading(self.new_rid(), file, asked, now_ms()), timeout_s)
+
+    async def log_of(self, serial: bytes, *, timeout_s: float = TIMEOUT_S) -> tuple[Inclusion, ...]:
+        """The entries by which a certificate came and went, in order, each proven; may be none."""
+        return await self._board.run(SerialInquiry(self._log, self.new_rid(), now_ms(), serial), timeout_s)
+
+    async def log_consistency(
+        self, old: LogCheckpoint, new: LogCheckpoint, *, timeout_s: float = TIMEOUT_S
+    ) -> ConsistencyProof:
+        """The proof that the log of one checkpoint begins with that of an earlier one."""
+        inquiry = ConsistencyInquiry(self.cluster.quorums, self.new_rid(), now_ms(), old, new)
+        return await self._board.run(inquiry, timeout_s)
+
+    # --- beside all this
 
     async def status(self, *, timeout_s: float = TIMEOUT_S) -> tuple[ServerStatus, ...]:
         """What each server says of itself; those that cannot be reached, or say nothing in time, have no reply."""
-        awaited = {server: _Awaited() for server in self.links}
-        for server, one in awaited.items():
-            self._awaited[server].append(one)
-            self.links[server].send(StatusQuery())
-        with trio.move_on_after(timeout_s):
-            for one in awaited.values():
-                await one.event.wait()
-        for server, one in awaited.items():
-            self._awaited[server] = [other for other in self._awaited[server] if other is not one]
-        return tuple(self._status_of(server, one.reply) for server, one in awaited.items())
+        found = []
+        for server, reply in (await self._board.statuses(timeout_s)).items():
+            problem = "" if reply else self.links[server].problem or "no answer in time"
+            found.append(ServerStatus(server, str(self.cluster.servers[server].address), reply, problem))
+        return tuple(found)
 
     def new_rid(self) -> bytes:
         """A fresh request id (UUIDv7)."""
         return make_rid(self._utc_ms(), self._random_bytes(RID_RANDOM_BYTES))
 
-    # --- what the links tell
-
-    def welcomed(self, server: PartyId, welcome: Welcome) -> None:
-        """A link is up, or its nonce is new."""
-        is_new = server not in self._nonces
-        self._nonces[server] = welcome.nonce
-        for running in self._running.values():
-            self._say(running.conversation.welcomed(server, welcome.nonce))
-        if is_new and self._awaited[server]:
-            self.links[server].send(StatusQuery())
-
-    def lost(self, server: PartyId) -> None:
-        """A link is down, or did not come up."""
-        self._nonces.pop(server, None)
-        self._answer_status(server, None)
-        for running in self._running.values():
-            self._say(running.conversation.lost(server))
-
-    def heard(self, server: PartyId, message: ServerMessage) -> None:
-        """A server speaks."""
-        if isinstance(message, StatusReply):
-            self._answer_status(server, message)
-        elif isinstance(message, Attested | Refused | Outcome | Listed) and message.rid in self._running:
-            running = self._running[message.rid]
-            self._say(running.conversation.heard(server, message, _now_ms()))
-            running.stirred.set()
-
     # --- within
 
+    def _rid_for(self, key: Subject, rid: bytes | None) -> bytes:
+        binding = key.binding if isinstance(key, RequestedKey) else None
+        return rid or (binding.rid if binding else self.new_rid())
+
     def _binding(
-        self,
-        signed: SignedRequest,
-        key: SubjectKey,
-        tokens: Sequence[SigningKey],
-        attestations: int,
-        contact: Contact,
-        *,
-        is_repeated: bool,
-        proofs: tuple[KeyProof, ...] = (),
+        self, signed: SignedRequest, key: Subject, credentials: Credentials, contact: Contact, *, is_repeated: bool
     ) -> Wish:
-        spent = tuple(self._composer.spend(signed, token) for token in tokens)
-        return Wish(signed, self._composer, key.sign, attestations, proofs, spent, contact, is_repeated)
+        """The wish of an issue or update."""
+        compose = self._composer
+        for authorization in credentials.authorizations:
+            if problem := misfit(self.cluster.domain, authorization, signed.request):
+                raise FormatError(problem)
+        wish = Wish(
+            signed,
+            compose,
+            tokens=tuple(compose.spend(signed, token) for token in credentials.tokens),
+            authorizations=credentials.authorizations,
+            certificates=tuple(
+                compose.vouch(signed, held.serial, held.key.spki, held.key.sign) for held in credentials.certificates
+            ),
+            contact=contact,
+            is_repeated=is_repeated,
+        )
+        if isinstance(key, SubjectKey):
+            return replace(wish, prove=key.sign)
+        if isinstance(key, EncryptionKey):
+            return replace(wish, open=key.open)
+        self._check_binding(signed, key.binding)
+        # whoever has the file may have used it before
+        return replace(wish, csr=key.csr, is_repeated=is_repeated or key.binding is not None)
+
+    def _check_binding(self, signed: SignedRequest, binding: Binding | None) -> None:
+        domain, subject = self.cluster.domain, signed.subject
+        if binding is None or binding == Binding.of(domain, subject.client, subject.rid, subject.digest):
+            return
+        if (binding.cluster, binding.epoch) != (domain.cluster, domain.epoch):
+            raise FormatError("the certification request is bound to another cluster")
+        if binding.client != subject.client:
+            raise FormatError("the certification request is bound to another client: use the identity it was made with")
+        if binding.rid != subject.rid:
+            raise FormatError(f"the certification request is bound to another request id: {binding.rid.hex()}")
+        raise FormatError(
+            "the certification request is bound to another request:"
+            " use the command, names and profile that it was made for"
+        )
 
     def _proofs(self, signed: SignedRequest, keys: Sequence[SubjectKey]) -> tuple[KeyProof, ...]:
         return tuple(self._composer.prove(signed, key.spki, key.sign) for key in keys)
@@ -346,77 +401,28 @@ class Client:
     async def _perform(self, wish: Wish, timeout_s: float) -> Believed:
         # what servers could not even say for which request they refuse it
         rid_time_ms(wish.signed.subject.rid)
-        wish.check_bounds(self._cluster.n)
-        return await self._run(Conversation(self._deployment, wish, _now_ms()), timeout_s)
+        wish.check_bounds(self.cluster.n)
+        return await self._board.run(Conversation(self._deployment, wish, now_ms()), timeout_s)
+
+    async def _issued(self, wish: Wish, began: float, timeout_s: float) -> Issued:
+        believed = await self._perform(wish, timeout_s)
+        certificate, answer = Certificate.of(believed.certificates[0]), believed.answer
+        rid, elapsed_ms = wish.signed.subject.rid, _elapsed_ms(began)
+        return Issued(certificate, answer.serials, rid, elapsed_ms, believed.note, believed.inclusion)
 
     async def _query(self, signed: SignedRequest, timeout_s: float) -> tuple[Certificate, ...]:
-        believed = await self._run(QueryConversation(self._deployment, signed, _now_ms()), timeout_s)
-        found = (Certificate(der, certificate_facts(der)) for der in believed.certificates)
+        believed = await self._board.run(QueryConversation(self._deployment, signed, now_ms()), timeout_s)
+        found = (Certificate.of(der) for der in believed.certificates)
         return tuple(one for one in found if one.facts.not_after_s >= self._utc_ms() // 1000)
 
-    async def _run(self, conversation: Conversation | QueryConversation, timeout_s: float) -> Believed:
-        running = _Running(conversation, trio.Event())
-        if conversation.rid in self._running:
-            raise ValueError("this request is under way already")
-        self._running[conversation.rid] = running
-        try:
-            with trio.move_on_after(timeout_s):
-                self._say(conversation.begin(self._nonces))
-                await self._converse(running)
-        finally:
-            del self._running[conversation.rid]
-        return self._judged(conversation)
 
-    async def _converse(self, running: _Running) -> None:
-        conversation = running.conversation
-        while conversation.result is None:
-            with trio.CancelScope(deadline=conversation.wake_at / 1000):
-                await running.stirred.wait()
-            running.stirred = trio.Event()
-            self._say(conversation.on_timer(_now_ms()))
-
-    def _judged(self, conversation: Conversation | QueryConversation) -> Believed:
-        result = conversation.result
-        if isinstance(result, Refuted):
-            raise RefusedError(result.refusal, len(result.servers), conversation.rid)
-        if result is None:
-            raise RequestTimeoutError(
-                conversation.rid, {s: link.problem for s, link in self.links.items() if link.problem}
-            )
-        return result
-
-    def _issued(self, believed: Believed, wish: Wish, began: float) -> Issued:
-        certificate = Certificate(believed.certificates[0], certificate_facts(believed.certificates[0]))
-        return Issued(certificate, believed.answer.serials, wish.signed.subject.rid, _elapsed_ms(began), believed.note)
-
-    def _answer_status(self, server: PartyId, reply: StatusReply | None) -> None:
-        waiting, self._awaited[server] = self._awaited[server], []
-        for one in waiting:
-            one.answer(reply)
-
-    def _say(self, said: Sequence[Say]) -> None:
-        for say in said:
-            self.links[say.server].send(say.message)
-
-    def _status_of(self, server: PartyId, reply: StatusReply | None) -> ServerStatus:
-        problem = "" if reply else self.links[server].problem or "no answer in time"
-        return ServerStatus(server, str(self._cluster.servers[server].address), reply, problem)
+def _names_for(key: Subject, names: Sequence[str]) -> Sequence[str]:
+    converted = _converted(names)
+    return key.names_for(converted) if isinstance(key, RequestedKey) else normalise_names(converted)
 
 
-class _Awaited:
-    """A status that somebody waits for."""
-
-    def __init__(self) -> None:
-        self.event = trio.Event()
-        self.reply: StatusReply | None = None
-
-    def answer(self, reply: StatusReply | None) -> None:
-        self.reply = reply
-        self.event.set()
-
-
-def _now_ms() -> int:
-    return int(trio.current_time() * 1000)
+def _converted(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(ascii_name(name) for name in names)
 
 
 def _elapsed_ms(began: float) -> int:

@@ -13,11 +13,11 @@ believed; REFUSED(code): t+1 servers on one code.
 Why it works: of 2t+1 equal lists t+1 are honest servers' own.  So t liars, or t servers
 with an old snapshot, can make nothing accepted that t+1 honest ones do not state, and
 the n-t ≥ 2t+1 honest ones need none of them.  Honest servers that apply one commit a
-moment apart list different things for as long, so who hears no 2t+1 asks all again; the
-newest answer of each server counts.  A certificate is genuine by its signature, from
-whomever; a listed one that no server has finished yet is waited for alike.
+moment apart list different things for as long, so who hears no 2t+1 asks all again
+(`inquiry`).  A certificate is genuine by its signature, from whomever; a listed one that
+no server has finished yet is waited for alike.
 
-Deviations: `overloaded` is never believed: it is asked again.
+Deviations: as of `inquiry`.
 
 Caller must: as of `Conversation`; leave out certificates that have ended by its clock, as
 an idle cluster's newest commit may be older than their end.
@@ -28,77 +28,40 @@ verified once a list is believed, one for each serial and server at worst.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from itertools import pairwise
 
 from maftia.client.conversation import Deployment, Say
-from maftia.client.reply_collector import Believed, Refusals, Refuted
+from maftia.client.inquiry import Inquiry
+from maftia.client.reply_collector import Believed
 from maftia.core.certificate import SERIAL_SIZE_BYTES, certificate_facts, is_signed_by
-from maftia.core.errors import Code, FormatError
+from maftia.core.errors import FormatError
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import QUERY_PAUSE_MS, QUERY_PAUSE_MS_MAX
 from maftia.dca.compose import SignedRequest
-from maftia.dca.messages import Listed, Query, Refused, ServerMessage
+from maftia.dca.messages import ClientMessage, Listed, Query, ServerMessage
 from maftia.dca.requests import RETRIEVE, Answer
 
 
-class QueryConversation:
-    """The state machine of one retrieve out of order; used as a `Conversation` is."""
+class QueryConversation(Inquiry[Believed]):
+    """The state machine of one retrieve out of order."""
 
     def __init__(self, deployment: Deployment, signed: SignedRequest, now_ms: int) -> None:
+        super().__init__(deployment.quorums, signed.subject.rid, now_ms)
         self._deployment = deployment
-        self._quorums = deployment.quorums
         self._subject = signed.subject
         self._query = Query(signed.data)
-        self._connected: set[PartyId] = set()
-        self._answers: dict[PartyId, Listed | Refused] = {}
         self._genuine: dict[bytes, bytes] = {}
         """certificates that verify, by serial"""
-        self._pause_ms = QUERY_PAUSE_MS
-        self.wake_at = now_ms + self._pause_ms
-        self.result: Believed | Refuted | None = None
 
-    @property
-    def rid(self) -> bytes:
-        """Which request this is about."""
-        return self._subject.rid
+    def _questions(self) -> Sequence[ClientMessage]:
+        return (self._query,)
 
-    def begin(self, nonces: Mapping[PartyId, bytes]) -> list[Say]:
-        """Ask all that are connected."""
-        self._connected = set(nonces)
-        return self._ask()
-
-    def welcomed(self, server: PartyId, nonce: bytes) -> list[Say]:  # noqa: ARG002 (as of `Conversation`)
-        """A connection is up: ask; or the server has given a new nonce: nothing."""
-        if server in self._connected:
-            return []
-        self._connected.add(server)
-        return [Say(server, self._query)] if self.result is None else []
-
-    def lost(self, server: PartyId) -> list[Say]:
-        """A connection is down; what the server said before stays said."""
-        self._connected.discard(server)
-        return []
-
-    def heard(self, server: PartyId, message: ServerMessage, now_ms: int) -> list[Say]:  # noqa: ARG002
-        """A message about this request."""
-        # upon LISTED or REFUSED: the newest of each server counts; 2t+1 equal lists, or t+1 refusals, are believed
-        is_answer = isinstance(message, Refused) or (isinstance(message, Listed) and self._is_sound(message))
-        if self.result is None and isinstance(message, Listed | Refused) and is_answer:
+    def _on_answer(self, server: PartyId, message: ServerMessage, now_ms: int) -> list[Say]:  # noqa: ARG002
+        # upon LISTED: the newest of each server counts; 2t+1 equal lists are believed
+        if isinstance(message, Listed) and self._is_sound(message):
             self._answers[server] = message
-            self.result = self._believed() or self._refuted()
+            self.result = self._believed()
         return []
-
-    def on_timer(self, now_ms: int) -> list[Say]:
-        """`wake_at` has come: ask all again, as some may have moved on."""
-        if now_ms < self.wake_at or self.result is not None:
-            return []
-        self._pause_ms = min(2 * self._pause_ms, QUERY_PAUSE_MS_MAX)
-        self.wake_at = now_ms + self._pause_ms
-        return self._ask()
-
-    def _ask(self) -> list[Say]:
-        return [Say(server, self._query) for server in sorted(self._connected)]
 
     def _is_sound(self, listed: Listed) -> bool:
         serials = listed.serials
@@ -136,14 +99,3 @@ class QueryConversation:
             )
         except FormatError:
             return False
-
-    def _refuted(self) -> Refuted | None:
-        refusals = Refusals(self._quorums)
-        for server, code, detail in self._refused():
-            refusals.add(server, code, detail)
-        return refusals.believed()
-
-    def _refused(self) -> Iterator[tuple[PartyId, str, str]]:
-        for server, answer in self._answers.items():
-            if isinstance(answer, Refused) and answer.code != Code.OVERLOADED:
-                yield server, answer.code, answer.detail

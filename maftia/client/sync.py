@@ -11,32 +11,31 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial, wraps
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import trio
 
-from maftia.client.client import (
-    TIMEOUT_S,
-    Certificate,
-    Client,
-    Consistency,
-    Issued,
-    Revoked,
-    ServerStatus,
-    open_client,
-    utc_now_ms,
-)
-from maftia.client.conversation import Contact
-from maftia.client.keys import SubjectKey
+from maftia.client.client import Client, open_client, utc_now_ms
 from maftia.client.link import Connect
 from maftia.core.cluster_file import ClusterFile
 from maftia.core.identifiers import PartyId
 from maftia.core.signing import SigningKey
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _as_call(method: Callable[Concatenate[Client, P], Awaitable[T]]) -> Callable[Concatenate[SyncClient, P], T]:
+    """A method of `Client`, with the same parameters, that waits for the result."""
+
+    @wraps(method)
+    def call(self: SyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.call(lambda client: method(client, *args, **kwargs))
+
+    return call
 
 
 class SyncClient:
@@ -74,120 +73,25 @@ class SyncClient:
         trio.from_thread.run_sync(self._done.set, trio_token=self._token)
         self._thread.join()
 
-    def issue(
-        self,
-        key: SubjectKey,
-        names: Sequence[str],
-        *,
-        profile: str = "server",
-        tokens: Sequence[SigningKey] = (),
-        attestations: int = 0,
-        rid: bytes | None = None,
-        contact: Contact = "quorum",
-        timeout_s: float = TIMEOUT_S,
-    ) -> Issued:
-        """As `Client.issue`."""
-        return self._call(
-            partial(
-                self._client.issue,
-                key,
-                names,
-                profile=profile,
-                tokens=tokens,
-                attestations=attestations,
-                rid=rid,
-                contact=contact,
-                timeout_s=timeout_s,
-            )
-        )
-
-    def update(
-        self,
-        key: SubjectKey,
-        names: Sequence[str],
-        *,
-        profile: str = "server",
-        tokens: Sequence[SigningKey] = (),
-        rights: Sequence[SubjectKey] = (),
-        attestations: int = 0,
-        rid: bytes | None = None,
-        contact: Contact = "quorum",
-        timeout_s: float = TIMEOUT_S,
-    ) -> Issued:
-        """As `Client.update`."""
-        return self._call(
-            partial(
-                self._client.update,
-                key,
-                names,
-                profile=profile,
-                tokens=tokens,
-                rights=rights,
-                attestations=attestations,
-                rid=rid,
-                contact=contact,
-                timeout_s=timeout_s,
-            )
-        )
-
-    def revoke(
-        self,
-        *,
-        key: bytes = b"",
-        names: Sequence[str] = (),
-        serial: bytes = b"",
-        reason: str = "unspecified",
-        rights: Sequence[SubjectKey] = (),
-        rid: bytes | None = None,
-        contact: Contact = "quorum",
-        timeout_s: float = TIMEOUT_S,
-    ) -> Revoked:
-        """As `Client.revoke`."""
-        return self._call(
-            partial(
-                self._client.revoke,
-                key=key,
-                names=names,
-                serial=serial,
-                reason=reason,
-                rights=rights,
-                rid=rid,
-                contact=contact,
-                timeout_s=timeout_s,
-            )
-        )
-
-    def retrieve(
-        self,
-        *,
-        key: bytes = b"",
-        names: Sequence[str] = (),
-        consistency: Consistency = "ordered",
-        contact: Contact = "quorum",
-        timeout_s: float = TIMEOUT_S,
-    ) -> tuple[Certificate, ...]:
-        """As `Client.retrieve`."""
-        return self._call(
-            partial(
-                self._client.retrieve,
-                key=key,
-                names=names,
-                consistency=consistency,
-                contact=contact,
-                timeout_s=timeout_s,
-            )
-        )
-
-    def status(self, *, timeout_s: float = TIMEOUT_S) -> tuple[ServerStatus, ...]:
-        """As `Client.status`."""
-        return self._call(partial(self._client.status, timeout_s=timeout_s))
+    issue = _as_call(Client.issue)
+    update = _as_call(Client.update)
+    revoke = _as_call(Client.revoke)
+    retrieve = _as_call(Client.retrieve)
+    policy = _as_call(Client.policy)
+    admin = _as_call(Client.admin)
+    log_head = _as_call(Client.log_head)
+    read_log = _as_call(Client.read_log)
+    log_of = _as_call(Client.log_of)
+    log_consistency = _as_call(Client.log_consistency)
+    status = _as_call(Client.status)
 
     def new_rid(self) -> bytes:
         """As `Client.new_rid`."""
         return self._client.new_rid()
 
-    def _call(self, method: Callable[[], Awaitable[T]]) -> T:
-        return trio.from_thread.run(method, trio_token=self._token)
+    def call(self, what: Callable[[Client], Awaitable[T]]) -> T:
+        """Anything that is done with a client, from its thread (`audit.verify_log`)."""
+        return trio.from_thread.run(what, self._client, trio_token=self._token)
 
     def _run(self) -> None:
         try:
