@@ -113,7 +113,7 @@ class ReplicaHandler:
         self._votes = CheckpointVotes(config.quorums, config.authenticator)
         self._heads = LogHeads(config.quorums, config.authenticator, service.ledger)
         self._sessions = ClientSessions(service.certificate, self._stored_answer, self._heads.logged)
-        self._inquiries = Inquiries(service, config.authenticator.sign_checkpoint)
+        self._inquiries = Inquiries(service, self._heads.sign)
         self._asks = SharedAllowance(ASKS_PER_S, ASKS_BURST, ASKS_PER_S // SOURCE_SHARE)
         self._sources = Sources()
         self._connected: set[PartyId] = set()
