@@ -12,6 +12,7 @@ from maftia.core.errors import InvariantError
 from tests.canary import Bug, assert_caught
 from tests.dca import test_effects as effects
 from tests.dca import test_evidence as evidence
+from tests.dca import test_examiner as examiner
 from tests.dca import test_fold as fold
 from tests.dca import test_registry as registry
 from tests.dca import test_service as service
@@ -43,8 +44,12 @@ CANARIES: dict[str, tuple[Bug, Callable[[], object]]] = {
         ),
     ),
     "t attestations are enough": (
-        Bug("maftia.dca.evidence:Examiner.examine", ">= policy.attestations_needed(self._quorums)", ">= policy.attestations_needed(self._quorums) - 1"),
-        evidence.test_t_attestations_confirm_nothing_and_t_plus_one_do,
+        Bug(
+            "maftia.dca.examiner:Examiner.examine",
+            ">= policy.attestations_needed(self._quorums)",
+            ">= policy.attestations_needed(self._quorums) - 1",
+        ),
+        examiner.test_t_attestations_confirm_nothing_and_t_plus_one_do,
     ),
     "what a server saw is not looked at": (
         Bug("maftia.dca.evidence:count_attestations", "if attestation.saw != claim.saw", "if False"),
@@ -63,8 +68,8 @@ CANARIES: dict[str, tuple[Bug, Callable[[], object]]] = {
         service.test_an_answer_to_another_servers_challenge_or_by_another_key_is_refused,
     ),
     "a proof always confirms": (
-        Bug("maftia.dca.evidence:Examiner.examine", "(policy.cluster.confirm == PROOF and key in keys)", "key in keys"),
-        evidence.test_a_proof_confirms_only_where_the_policy_accepts_it_but_always_shows_a_right,
+        Bug("maftia.dca.examiner:Examiner._confirms", "if rules.confirm == PROOF and case.key", "if case.key"),
+        examiner.test_a_proof_confirms_only_where_the_policy_accepts_it_but_always_shows_a_right,
     ),
     "a stranger has rights": (
         Bug("maftia.dca.effects:Rights.over", "entry.client == self.client", "True"),
@@ -79,15 +84,11 @@ CANARIES: dict[str, tuple[Bug, Callable[[], object]]] = {
         effects.test_one_certificate_without_a_right_is_enough_to_take_a_name,
     ),
     "a subset of names is a match": (
-        Bug("maftia.dca.effects:Effects._with_names", "== case.identifiers", "<= case.identifiers"),
+        Bug("maftia.dca.effects:_has_names", "== case.identifiers", "<= case.identifiers"),
         effects.test_name_major_update_binds_a_new_key,
     ),
     "anybody bans a key": (
-        Bug(
-            "maftia.dca.effects:Effects._revoke",
-            "sorted({entry.key for entry in mine} & shown.keys)",
-            "sorted({entry.key for entry in mine})",
-        ),
+        Bug("maftia.dca.rights:Rights.to_ban", "key in self.keys", "True"),
         partial(effects.test_only_the_key_itself_bans_the_key, {}, "keyCompromise", False),
     ),
     "tokens are not spent": (

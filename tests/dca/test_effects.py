@@ -9,7 +9,7 @@ from maftia.core.errors import Code
 from maftia.core.hashing import H
 from maftia.core.limits import CERTIFICATE_ENVELOPE_BYTES_MAX, RETRIEVE_EXAMINED_MAX
 from maftia.core.signing import SigningKey
-from maftia.dca import effects, finding
+from maftia.dca import effects, finding, rights
 from maftia.dca.credentials import Credentials
 from maftia.dca.registry import REVOKED, SUPERSEDED, VALID, Registry
 from tests.dca.world import (
@@ -241,7 +241,7 @@ def test_a_copied_credential_is_refused():
 
 def test_a_token_is_spent_by_a_certificate_only():
     world = World(policy=token_policy(grant("t", uses=2)))
-    uses = Credentials(world.service._state)
+    uses = Credentials(world.service._state, world.service._registry)
     assert with_tokens(world, ALICE, token("t"), servers=()) == Code.CONFIRMATION_FAILED
     assert with_tokens(world, ALICE, token("t"), name="ip:192.0.2.1") == Code.POLICY_VIOLATION
     assert uses.uses(token("t").public) == 0
@@ -264,10 +264,13 @@ def test_a_token_is_good_for_its_names():
     assert with_tokens(world, ALICE, token("u"), name=B) == Code.UNAUTHORIZED
 
 
-def test_where_everybody_may_ask_no_token_is_spent():
+def test_where_everybody_may_ask_a_token_that_is_shown_is_spent_all_the_same():
+    """Its holder is in a class of limits that strangers cannot fill; who shows none is one of them."""
     world = World(policy=token_policy(grant("t"), mode='["open", "token"]'))
+    assert with_tokens(world, ALICE) == ""
     assert with_tokens(world, ALICE, token("t")) == ""
-    assert Credentials(world.service._state).uses(token("t").public) == 0
+    assert Credentials(world.service._state, world.service._registry).uses(token("t").public) == 1
+    assert with_tokens(world, ALICE, token("t")) == "", "it is used up, and everybody may ask"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -546,7 +549,7 @@ def test_names_that_differ_in_case_of_a_dn_only_are_the_same():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_who_has_no_right_makes_servers_read_a_few_certificates_and_not_all(monkeypatch, mode):
-    monkeypatch.setattr(effects, "FOREIGN_EXAMINED_MAX", 2)
+    monkeypatch.setattr(rights, "FOREIGN_EXAMINED_MAX", 2)
     world = World(mode=mode)
     for _ in range(12):
         world.issue(ALICE, K1, A)

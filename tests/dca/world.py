@@ -93,7 +93,9 @@ def ed25519_key(name: str) -> SubjectKey:
 def ec_key(name: str, curve: type[ec.SECP256R1 | ec.SECP384R1] = ec.SECP256R1) -> SubjectKey:
     private = ec.derive_private_key(int.from_bytes(H("test/subject", name), "big") >> 8, curve())
     algorithm = SHA256() if curve is ec.SECP256R1 else SHA384()
-    return SubjectKey(_spki(private), lambda message: private.sign(message, ec.ECDSA(algorithm)))
+    return SubjectKey(
+        _spki(private), lambda message: private.sign(message, ec.ECDSA(algorithm, deterministic_signing=True))
+    )
 
 
 def rsa_key() -> SubjectKey:
