@@ -8,7 +8,8 @@ from __future__ import annotations
 DEFAULT_POLICY_TOML = """\
 # Policy of a MAFTIA certification authority.  This default is for trying things out:
 # everybody may ask (ask.mode = ["open"]) for every DNS name and email address.
-# Unknown keys are errors.  All servers hold the same text; its hash is in cluster.toml.
+# Unknown keys are errors.  All servers hold the same text; its hash as dealt is in
+# cluster.toml.  Later it changes by `maftia admin policy set`, for all servers at once.
 
 [cluster]
 # How a request shows that its key is the requester's: "challenge" (servers ask and
@@ -18,7 +19,8 @@ confirm = "challenge"
 attestations = 0
 # The same for evidence that servers gather from the network; 0 means 2t+1.
 validation_attestations = 0
-# Whether a plain PKCS#10 request, which anybody may copy, is enough to be issued a certificate.
+# Whether a plain PKCS#10 request, which anybody may copy, is enough to be issued a
+# certificate.  (One that `maftia csr` binds to its request counts as a proof.)
 plain_csr = false
 # Whether two clients may hold certificates for one name.
 shared_names = false
@@ -31,6 +33,8 @@ retrieve_max = 100
 # kinds: what their keys are for, "signature" or "encryption".  days: validity.
 # backdate_s: seconds that "not before" lies before the time of issue, for slow clocks.
 # key_types: rsa (2048 bits and more), ec-p256, ec-p384, ed25519; for encryption rsa, x25519.
+# gather: the kinds of evidence for its names that servers gather themselves; each must be
+# known to this version of the servers, and the default is none.
 [profile.server]
 kinds = ["signature"]
 days = 90
@@ -71,19 +75,23 @@ ip = []
 uri = []
 dn = []
 
-# Who may ask: any of "open" (everybody), "token" (below), "signature" (of an authority
-# below), "certificate" (of this authority).
+# Who may ask for certificates: any of "open" (everybody), "token" (below, or added later
+# by `maftia admin token add`), "signature" (of an authority below), "certificate" (whoever
+# holds a valid one of this authority; alone it lets nobody have a first one).  Credentials
+# let a request in; they give no right over any certificate that there is.
 [ask]
 mode = ["open"]
 
 # A token, made by `maftia-dealer token`.  uses: how many certificates, 0 for any number.
-# names: patterns with their kind; none means all that [allow] has.
+# names: patterns with their kind; none means all that [allow] has.  A text that is set
+# later replaces all tokens by its own.
 # [[token]]
 # public_key = "64 hex digits"
 # uses = 1
 # names = ["dns:*.example.org"]
 
-# A key whose holder authorizes requests for some names (`maftia authorize`).
+# A key whose holder authorizes requests for some names (`maftia authorize`); its word
+# names one key, and its last moment.
 # [[authority]]
 # name = "registration office"
 # public_key = '''
@@ -93,7 +101,8 @@ mode = ["open"]
 # '''
 # names = ["email:*@example.org"]
 
-# The keys whose majority may change this policy.
+# The keys whose majority may change this policy and its tokens, and revoke anything.
+# Where there are none, nobody ever can.
 # [[administrator]]
 # name = "alice"
 # public_key = '''...'''

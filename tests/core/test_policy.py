@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maftia.core.errors import FormatError
-from maftia.core.limits import POLICY_ENTRIES_MAX, POLICY_SIZE_BYTES_MAX
+from maftia.core.limits import ADMINISTRATORS_MAX, POLICY_ENTRIES_MAX, POLICY_SIZE_BYTES_MAX
 from maftia.core.names import parse_name
 from maftia.core.policy import DEFAULT_POLICY_TOML, Policy, parse_policy, token_key
 from maftia.core.profiles import PROFILES
@@ -178,12 +178,37 @@ def _suits(policy: Policy, quorums: Quorums) -> bool:
     return True
 
 
-@pytest.mark.parametrize("modes", ['"signature"', '"certificate"', '"certificate", "signature"'])
-def test_modes_that_this_version_does_not_judge_cannot_be_the_only_ones(modes: str) -> None:
-    with pytest.raises(FormatError, match=r"^policy: ask\.mode must have open or token: .* nobody could ask$"):
-        parse_policy(changed('\nmode = ["open"]', f"\nmode = [{modes}]"))
-    for judged in ("open", "token"):
-        assert judged in parse_policy(changed('\nmode = ["open"]', f'\nmode = [{modes}, "{judged}"]')).ask
+@pytest.mark.parametrize("modes", ['"signature"', '"certificate", "signature"', '"open", "signature"'])
+def test_signature_as_a_credential_wants_somebody_who_signs(modes: str) -> None:
+    text = changed('\nmode = ["open"]', f"\nmode = [{modes}]")
+    with pytest.raises(FormatError, match=r"^policy: ask\.mode has signature, and there is no \[\[authority\]\]"):
+        parse_policy(text)
+    assert "signature" in parse_policy(text + AUTHORITY).ask
+
+
+@pytest.mark.parametrize("mode", ["token", "certificate"])
+def test_tokens_and_certificates_may_come_later(mode: str) -> None:
+    """Administrators add tokens one by one; a policy may be closed to all but holders of certificates."""
+    assert parse_policy(changed('\nmode = ["open"]', f'\nmode = ["{mode}"]')).ask == (mode,)
+
+
+def test_a_profile_may_ask_for_evidence_that_servers_gather() -> None:
+    policy = parse_policy(MINIMAL.replace("days = 90", 'days = 90\ngather = ["domain", "letter"]'))
+    assert policy.profiles["server"].gather == ("domain", "letter")
+    assert [policy.gathers(name) for name in ("domain", "letter", "challenge")] == [True, True, False]
+    assert parse_policy(MINIMAL).profiles["server"].gather == ()
+
+
+def test_there_are_so_many_administrators_that_their_signatures_fit_a_record() -> None:
+    one = ADMINISTRATOR.replace(pem_key(public_key("ec-p384")), "KEY")
+    many = [
+        one.replace("alice", f"admin {i}").replace("KEY", pem_key(public_key(ED25519, i + 1)))
+        for i in range(ADMINISTRATORS_MAX + 1)
+    ]
+    policy = parse_policy(MINIMAL + "".join(many[:-1]))
+    assert (len(policy.administrators), policy.administrators_needed) == (32, 17)
+    with pytest.raises(FormatError, match="administrator must be at most 32"):
+        parse_policy(MINIMAL + "".join(many))
 
 
 def test_the_text_of_a_token_is_the_seed_of_its_key() -> None:
@@ -198,12 +223,30 @@ def test_the_text_of_a_token_is_the_seed_of_its_key() -> None:
 
 def test_lists_may_hold_all_that_is_known() -> None:
     every = '"open", "token", "signature", "certificate"'
-    assert len(parse_policy(changed('\nmode = ["open"]', f"\nmode = [{every}]")).ask) == 4
+    assert len(parse_policy(changed('\nmode = ["open"]', f"\nmode = [{every}]") + AUTHORITY).ask) == 4
 
 
 # --- mistakes
 
 WRONG = {
+    "a gatherer of no name": (
+        MINIMAL.replace("days", 'gather = [""]\ndays'),
+        "profile.server.gather must be at most 4",
+    ),
+    "a gatherer of a long name": (
+        MINIMAL.replace("days", f'gather = ["{"a" * 33}"]\ndays'),
+        "profile.server.gather must be at most 4",
+    ),
+    "five gatherers": (
+        MINIMAL.replace("days", 'gather = ["a", "b", "c", "d", "e"]\ndays'),
+        "profile.server.gather must be at most 4",
+    ),
+    "a gatherer twice": (MINIMAL.replace("days", 'gather = ["a", "a"]\ndays'), "profile.server.gather .*distinct"),
+    "the challenge for names": (
+        MINIMAL.replace("days", 'gather = ["challenge"]\ndays'),
+        "profile.server.gather must be a list without challenge",
+    ),
+    "gatherers as text": (MINIMAL.replace("days", 'gather = "a"\ndays'), "profile.server.gather must be a list"),
     "unknown table": (DEFAULT_POLICY_TOML + "[other]\n", "unknown key other"),
     "unknown key": (changed("plain_csr", "plain_cs"), "unknown key cluster.plain_cs"),
     "unknown key of a profile": (changed("days = 90", "days = 90\nsize = 1"), "unknown key profile.server.size"),
