@@ -314,7 +314,7 @@ class Client:
         """
         return await self._board.run(HeadInquiry(self._log, self.new_rid(), now_ms(), at_least), timeout_s)
 
-    async def read_log(self, file: LogPath, *, servers: Sequence[PartyId] = (), timeout_s: float = TIMEOUT_S) -> bytes:
+    async def log_file(self, file: LogPath, *, servers: Sequence[PartyId] = (), timeout_s: float = TIMEOUT_S) -> bytes:
         """A file of the log, of one server after another (of those given, or all), until one has it whole.
 
         It is worth what its hashes lead to: compare it with a certified root.

@@ -21,6 +21,8 @@ Limits and cost: a file is at most 16 MB (`BUNDLE_SIZE_BYTES_MAX`) and is held i
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,12 +31,21 @@ from maftia.client.inquiry import BUSY
 from maftia.client.reply_collector import Refuted
 from maftia.core.errors import Code, Refusal, printable
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import LOG_ENTRY_SIZE_BYTES_MAX, LOG_PART_SIZE_BYTES_MAX, LOG_PATIENCE_MS, LOG_PATIENCE_MS_MAX
+from maftia.core.limits import (
+    LOG_ENTRY_SIZE_BYTES_MAX,
+    LOG_PART_SIZE_BYTES_MAX,
+    LOG_PATIENCE_MS,
+    LOG_PATIENCE_MS_MAX,
+    LOG_REST_MS,
+)
 from maftia.dca.messages import LogFile, LogFileQuery, Refused, ServerMessage
 from maftia.log.merkle import HASH_SIZE_BYTES
-from maftia.log.tiles import Tile
+from maftia.log.tiles import TILE_WIDTH, Tile
 
 _LENGTH_SIZE_BYTES = 2
+_PATH = re.compile(
+    r"tile/(?:entries|(?P<level>[0-7]))/(?P<index>(?:x\d{3}/){0,6}\d{3})(?:\.p/(?P<width>\d{1,3}))?", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,19 @@ class LogPath:
 
     tile: Tile
     is_bundle: bool = False
+
+    @classmethod
+    def of(cls, path: str) -> LogPath:
+        """The file with this name below the log's folder.  Raises ValueError where no log has it."""
+        match = _PATH.fullmatch(path)
+        if match is None:
+            raise ValueError(f"{path} is no file of a log")
+        index = int(match["index"].replace("/", "").replace("x", ""))
+        level, width = int(match["level"] or 0), int(match["width"] or TILE_WIDTH)
+        found = cls(Tile(level, index, width), match["level"] is None)
+        if found.path != path:
+            raise ValueError(f"{path} is not how a log names its files")
+        return found
 
     @property
     def path(self) -> str:
@@ -66,8 +90,12 @@ class FileReading:
         self._file = file
         self._servers = tuple(servers)
         self._turn = 0
+        self._is_resting = False
+        """all have had their turn: nobody is asked before the timer"""
         self._connected: set[PartyId] = set()
         self._refused: dict[PartyId, Refusal] = {}
+        self._unanswered: Counter[PartyId] = Counter()
+        """questions on this connection; the answer to the last of them counts"""
         self._parts = bytearray()
         self._size: int | None = None
         """of the file, as the present server says"""
@@ -76,44 +104,65 @@ class FileReading:
         self.result: bytes | Refuted | None = None
 
     def begin(self, nonces: Mapping[PartyId, bytes]) -> list[Say]:
-        """Ask the first that is connected."""
+        """Ask the first that is connected; without any, wait for the first to come."""
         self._connected = set(nonces)
-        return self._ask() if self._present in self._connected else self._leave(self.wake_at - self._patience_ms)
+        while self._turn < len(self._servers) - 1 and not self._can_be_asked:
+            self._turn += 1
+        return self._ask()
 
     def welcomed(self, server: PartyId, nonce: bytes) -> list[Say]:  # noqa: ARG002 (as of `Conversation`)
-        """A connection is up: the file is asked for if it is that server's turn."""
+        """A connection is up: the file is asked for if it is that server's turn, or nobody else's can be."""
         is_new = server not in self._connected
         self._connected.add(server)
-        return self._ask() if is_new and server == self._present and self.result is None else []
+        if not is_new or self.result is not None or self._is_resting or server not in self._servers:
+            return []
+        if self._present not in self._connected:
+            self._turn = self._servers.index(server)
+        return self._ask() if server == self._present else []
 
     def lost(self, server: PartyId) -> list[Say]:
         """A connection is down: the timer finds another server."""
         self._connected.discard(server)
+        self._unanswered.pop(server, None)
+        if server == self._present:
+            self._parts, self._size = bytearray(), None
         return []
 
     def heard(self, server: PartyId, message: ServerMessage, now_ms: int) -> list[Say]:
         """A message about this file."""
-        if self.result is not None or server != self._present:
+        self._unanswered[server] -= 1
+        is_awaited = server == self._present and not self._is_resting and self._unanswered[server] == 0
+        if self.result is not None or not is_awaited:
             return []
         if isinstance(message, LogFile):
             return self._on_part(message, now_ms)
-        if isinstance(message, Refused):
-            # upon REFUSED: the next; where all refuse, so it is
-            if message.code not in BUSY and message.code in set(Code):
-                self._refused[server] = Refusal(Code(message.code), printable(message.detail))
-            return self._leave(now_ms)
-        return []
+        # upon REFUSED: the next; where all refuse, so it is
+        if isinstance(message, Refused) and message.code not in BUSY and message.code in set(Code):
+            self._refused[server] = Refusal(Code(message.code), printable(message.detail))
+        return self._leave(now_ms)
 
     def on_timer(self, now_ms: int) -> list[Say]:
-        """`wake_at` has come: the server was silent."""
-        return self._leave(now_ms) if now_ms >= self.wake_at and self.result is None else []
+        """`wake_at` has come: the server was silent, or all have rested."""
+        if now_ms < self.wake_at or self.result is not None:
+            return []
+        if not self._is_resting:
+            return self._leave(now_ms)
+        self._is_resting, self._turn = False, 0
+        if not self._can_be_asked:
+            return self._leave(now_ms)
+        self.wake_at = now_ms + self._patience_ms
+        return self._ask()
 
     def conclude(self) -> None:
         """A part of a file is nothing."""
 
     @property
     def _present(self) -> PartyId:
-        return self._servers[self._turn % len(self._servers)]
+        return self._servers[self._turn]
+
+    @property
+    def _can_be_asked(self) -> bool:
+        return self._present in self._connected and self._present not in self._refused
 
     def _on_part(self, part: LogFile, now_ms: int) -> list[Say]:
         # upon LOGFILE: the part that was asked for, whole; the last makes the file
@@ -131,21 +180,25 @@ class FileReading:
         return self._ask()
 
     def _leave(self, now_ms: int) -> list[Say]:
-        """On to the next server that is connected and has not refused; with more patience after a round."""
+        """On to the next server that can be asked; after the last, a rest, and more patience."""
+        self._parts, self._size = bytearray(), None
         if len(self._refused) == len(self._servers):
             self.result = Refuted(next(iter(self._refused.values())), frozenset(self._refused))
             return []
-        for _ in self._servers:
+        while self._turn < len(self._servers) - 1:
             self._turn += 1
-            if self._turn % len(self._servers) == 0:
-                self._patience_ms = min(2 * self._patience_ms, LOG_PATIENCE_MS_MAX)
-            if self._present in self._connected and self._present not in self._refused:
-                break
-        self._parts, self._size = bytearray(), None
-        self.wake_at = now_ms + self._patience_ms
-        return self._ask() if self._present in self._connected and self._present not in self._refused else []
+            if self._can_be_asked:
+                self.wake_at = now_ms + self._patience_ms
+                return self._ask()
+        self._is_resting = True
+        self.wake_at = now_ms + LOG_REST_MS
+        self._patience_ms = min(2 * self._patience_ms, LOG_PATIENCE_MS_MAX)
+        return []
 
     def _ask(self) -> list[Say]:
+        if not self._can_be_asked:
+            return []
         tile, offset = self._file.tile, len(self._parts)
         what = (tile.level, tile.index, tile.width, self._file.is_bundle)
+        self._unanswered[self._present] += 1
         return [Say(self._present, LogFileQuery(self.rid, *what, offset))]

@@ -80,7 +80,7 @@ class SyncClient:
     policy = _as_call(Client.policy)
     admin = _as_call(Client.admin)
     log_head = _as_call(Client.log_head)
-    read_log = _as_call(Client.read_log)
+    log_file = _as_call(Client.log_file)
     log_of = _as_call(Client.log_of)
     log_consistency = _as_call(Client.log_consistency)
     status = _as_call(Client.status)

@@ -279,3 +279,5 @@ LOG_ENTRIES_PER_SERIAL_MAX = 2
 LOG_PATIENCE_MS = 1000
 LOG_PATIENCE_MS_MAX = 16_000
 """a server that has not sent the next part of a file by then is left for another; doubled after each round of all"""
+LOG_REST_MS = 200
+"""between these rounds: servers that refuse at once are not asked without end"""
