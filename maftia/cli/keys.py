@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -21,10 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 from maftia.cli.files import read_input, write_output
 from maftia.cli.output import CommandError, usage_error
-from maftia.client.keys import SubjectKey
-from maftia.core.spki import UnsupportedKeyError
+from maftia.client.keys import EncryptionKey, SubjectKey
+from maftia.core.signing import SigningKey
+from maftia.core.spki import ENCRYPTION, SIGNATURE, UnsupportedKeyError
 
-KEY_TYPES = ("ec", "rsa", "ed25519")
+KEY_TYPES = {SIGNATURE: ("ec", "rsa", "ed25519"), ENCRYPTION: ("x25519", "rsa")}
+"""that `--new-key` makes; the first of each is made where none is asked for"""
 NEW_RSA_BITS = 3072
 
 
@@ -65,11 +67,13 @@ def passphrase_from(path: Path) -> bytes:
 
 
 def new_private_key(key_type: str) -> PrivateKeyTypes:
-    """A fresh key: P-256, RSA-3072 or Ed25519."""
+    """A fresh key: P-256, RSA-3072, Ed25519 or X25519."""
     if key_type == "rsa":
         return rsa.generate_private_key(public_exponent=65537, key_size=NEW_RSA_BITS)
     if key_type == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
+    if key_type == "x25519":
+        return x25519.X25519PrivateKey.generate()
     return ec.generate_private_key(ec.SECP256R1())
 
 
@@ -79,28 +83,49 @@ def private_pem(key: PrivateKeyTypes) -> bytes:
 
 
 def subject_key(private: PrivateKeyTypes) -> SubjectKey:
-    """The key as one that answers challenges; raises CommandError for a kind that cannot."""
+    """The key as one that signs; raises CommandError for a kind that cannot."""
     try:
         return SubjectKey(private)
+    except UnsupportedKeyError as error:
+        hint = "; an X25519 key is for --kind encryption" if is_x25519(private) else ""
+        raise usage_error(f"{error}{hint}") from None
+
+
+def encryption_key(private: PrivateKeyTypes) -> EncryptionKey:
+    """The key as one that opens challenges; raises CommandError for a kind that cannot."""
+    try:
+        return EncryptionKey(private)
     except UnsupportedKeyError as error:
         raise usage_error(str(error)) from None
 
 
-def load_public_key(path: Path) -> bytes:
-    """SubjectPublicKeyInfo (DER) of a PEM file that holds a public key, a certificate or a private key."""
+def is_x25519(private: PrivateKeyTypes) -> bool:
+    """Whether it is of the kind that signs nothing."""
+    return isinstance(private, x25519.X25519PrivateKey)
+
+
+def load_subject_key(path: Path, passphrase_file: Path | None = None) -> SubjectKey:
+    """The key of a PEM file as one that signs."""
+    return subject_key(load_private_key(path, passphrase_file))
+
+
+def load_public_key(path: Path, passphrase_file: Path | None = None) -> bytes:
+    """SubjectPublicKeyInfo (DER) of a PEM file with a public key, certificate, certification request or private key."""
     pem = read_input(path, "the key")
     try:
-        public = _public_key(path, pem)
+        public = _public_key(path, pem, passphrase_file)
     except (ValueError, UnsupportedAlgorithm):
         raise usage_error(f"{path} holds neither a public key nor a certificate in PEM") from None
     return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _public_key(path: Path, pem: bytes) -> PublicKeyTypes:
+def _public_key(path: Path, pem: bytes, passphrase_file: Path | None) -> PublicKeyTypes:
+    if b"CERTIFICATE REQUEST-" in pem:
+        return x509.load_pem_x509_csr(pem).public_key()
     if b"BEGIN CERTIFICATE" in pem:
         return x509.load_pem_x509_certificate(pem).public_key()
     if b"PRIVATE KEY" in pem:
-        return load_private_key(path).public_key()
+        return load_private_key(path, passphrase_file).public_key()
     return load_pem_public_key(pem)
 
 
@@ -124,3 +149,8 @@ def identity_seed(path: Path | None) -> bytes:
     if not isinstance(loaded, ed25519.Ed25519PrivateKey):
         raise usage_error(f"the identity {chosen} is not an Ed25519 key")
     return loaded.private_bytes_raw()
+
+
+def identity_of(path: Path | None) -> SigningKey:
+    """The client's identity, ready to sign."""
+    return SigningKey(identity_seed(path))

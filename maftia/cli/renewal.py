@@ -9,19 +9,25 @@ from typing import Any
 
 import click
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from maftia.cli.access import FILE, cluster_options, read_cluster
-from maftia.cli.certificates import Binding, keep_issued, obtain, token_of
-from maftia.cli.files import check_writable, read_input
-from maftia.cli.keys import load_private_key, subject_key
-from maftia.cli.options import contact_option, credential_option, identity_option, key_passphrase_option, rid_option
+from maftia.cli.binding import Binding, key_for
+from maftia.cli.credentials import credentials_of, read_certificate
+from maftia.cli.issued import check_outputs, keep_issued, obtain
+from maftia.cli.keys import identity_of, load_private_key
+from maftia.cli.options import (
+    contact_option,
+    credential_option,
+    identity_option,
+    key_passphrase_option,
+    proof_option,
+    rid_option,
+)
 from maftia.cli.output import print_json, usage_error
 from maftia.cli.shown import not_after
 from maftia.client.client import Certificate, Client, Issued, utc_now_ms
-from maftia.core.certificate import certificate_facts
-from maftia.core.errors import FormatError
 from maftia.core.profiles import RULES
+from maftia.core.spki import ENCRYPTION, SIGNATURE
 
 _UNITS_S = {"m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 
@@ -52,6 +58,7 @@ class Span(click.ParamType[int]):
 @rid_option
 @identity_option
 @click.option("--out", "out_path", type=FILE, required=True, help="Where to write the new one; may be that of --cert.")
+@proof_option
 @cluster_options
 def renew(**options: Any) -> None:
     """Replace a certificate by one with equal names and key that is valid longer.
@@ -62,29 +69,32 @@ def renew(**options: Any) -> None:
     With --if-within a certificate that is not due is left alone, by this machine's clock: exit code 0, and nothing is
     asked or written. So it can run every day.
 
+    Profile and kind of key (for signatures or for encryption) are those of the certificate.
+
     \b
     maftia renew --cluster cluster.toml --cert cert.pem --key key.pem --if-within 30d --out cert.pem
 
     Exit codes: 0 renewed, or not due yet; 1 refused; 2 wrong use; 3 no quorum in time.
     """
     cluster = read_cluster(options["cluster_path"], options["cluster_sha256"])
-    check_writable(options["out_path"])
+    check_outputs(options)
     old = _read_old(options["cert_path"])
     binding = _binding(old, options)
     within_s = options["within_s"]
     if within_s is not None and old.certificate.facts.not_after_s - utc_now_ms() // 1000 > within_s:
         _report_not_due(old.certificate, options)
         return
-    issued = obtain("renewed", cluster, binding, options, _request)
+    identity = identity_of(options["identity"])
+    issued = obtain("renewed", cluster, identity, binding, options, _ask)
     keep_issued("updated", cluster, issued, options)
 
 
-async def _request(client: Client, binding: Binding, timeout_s: float) -> Issued:
+async def _ask(client: Client, binding: Binding, timeout_s: float) -> Issued:
     return await client.update(
         binding.key,
         binding.names,
         profile=binding.profile,
-        tokens=binding.tokens,
+        credentials=binding.credentials,
         rid=binding.rid,
         contact=binding.contact,
         timeout_s=timeout_s,
@@ -98,39 +108,44 @@ class _Old:
     certificate: Certificate
     profile: str
     """empty: of none that we know"""
+    kind: str
+    """what its key is for"""
 
 
 def _read_old(path: Path) -> _Old:
-    pem = read_input(path, "the certificate")
-    try:
-        loaded = x509.load_pem_x509_certificate(pem)
-        der = loaded.public_bytes(Encoding.DER)
-        return _Old(Certificate(der, certificate_facts(der)), _profile_of(loaded))
-    except (FormatError, ValueError) as error:
-        raise usage_error(f"{path} holds no certificate of such a cluster in PEM: {error}") from None
+    der, facts = read_certificate(path)
+    extensions = x509.load_der_x509_certificate(der).extensions
+    return _Old(Certificate(der, facts), _profile_of(extensions), _kind_of(extensions))
 
 
-def _profile_of(certificate: x509.Certificate) -> str:
-    """The profile whose extended key usage it has."""
+def _profile_of(extensions: x509.Extensions) -> str:
+    """The profile whose extended key usage they state."""
     uses = [
         use.dotted_string
-        for extension in certificate.extensions
+        for extension in extensions
         if isinstance(extension.value, x509.ExtendedKeyUsage)
         for use in extension.value
     ]
     return next((name for name, rules in RULES.items() if sorted(rules.extended_uses) == sorted(uses)), "")
 
 
+def _kind_of(extensions: x509.Extensions) -> str:
+    """For encryption are the keys that sign nothing, and only they."""
+    uses = [extension.value for extension in extensions if isinstance(extension.value, x509.KeyUsage)]
+    signs = all(use.digital_signature or use.key_cert_sign for use in uses)
+    return SIGNATURE if signs else ENCRYPTION
+
+
 def _binding(old: _Old, options: dict[str, Any]) -> Binding:
-    key = subject_key(load_private_key(options["key_path"], options["key_passphrase_file"]))
+    key = key_for(old.kind, load_private_key(options["key_path"], options["key_passphrase_file"]))
     facts, profile = old.certificate.facts, options["profile"] or old.profile
     if key.spki != facts.key:
         raise usage_error(f"{options['key_path']} is not the key of {options['cert_path']}")
     if not profile:
         raise usage_error(f"{options['cert_path']} is of no profile that is known here: give --profile")
-    tokens = tuple(token_of(text) for text in options["credentials"])
+    credentials = credentials_of(options["credentials"], options["key_passphrase_file"])
     rid = options["rid"].bytes if options["rid"] else None
-    return Binding(key, None, facts.names, profile, tokens, options["contact"], rid)
+    return Binding(key, facts.names, profile, credentials, options["contact"], rid)
 
 
 def _report_not_due(old: Certificate, options: dict[str, Any]) -> None:

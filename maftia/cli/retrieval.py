@@ -10,7 +10,7 @@ import click
 
 from maftia.cli.access import FILE, cluster_options, one_use_identity, read_cluster, with_client
 from maftia.cli.files import write_output
-from maftia.cli.keys import identity_seed, load_public_key
+from maftia.cli.keys import identity_of, load_public_key
 from maftia.cli.options import contact_option, identity_option, name_option
 from maftia.cli.output import print_json, usage_error
 from maftia.cli.shown import certificate_pem, not_after
@@ -52,10 +52,10 @@ def retrieve(**options: Any) -> None:
         raise usage_error("say what to look for: --name NAME, --key FILE, or both")
     cluster = read_cluster(options["cluster_path"], options["cluster_sha256"])
     key = load_public_key(options["key_path"]) if options["key_path"] else b""
-    seed = identity_seed(options["identity"]) if options["identity"] else one_use_identity()
+    identity = identity_of(options["identity"]) if options["identity"] else one_use_identity()
     found = with_client(
         cluster,
-        seed,
+        identity,
         lambda client: client.retrieve(
             key=key,
             names=options["names"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,29 @@ import click
 from cryptography import x509
 
 from maftia.cli.access import FILE, cluster_options, one_use_identity, read_cluster, with_client
+from maftia.cli.credentials import credentials_of
 from maftia.cli.files import read_input
-from maftia.cli.keys import identity_seed, load_private_key, load_public_key, subject_key
-from maftia.cli.options import contact_option, identity_option, key_passphrase_option, name_option, rid_option
+from maftia.cli.keys import (
+    encryption_key,
+    identity_of,
+    is_x25519,
+    load_private_key,
+    load_public_key,
+    load_subject_key,
+    subject_key,
+)
+from maftia.cli.options import (
+    contact_option,
+    credential_option,
+    identity_option,
+    key_passphrase_option,
+    name_option,
+    rid_option,
+)
 from maftia.cli.output import print_json, usage_error
-from maftia.client.keys import SubjectKey
+from maftia.client.client import Client, Revoked
+from maftia.client.keys import EncryptionKey, SubjectKey
+from maftia.core.spki import ENCRYPTION, PURPOSES
 
 REASONS = (
     "unspecified",
@@ -31,9 +50,17 @@ REASONS = (
 @click.option("--key", "key_path", type=FILE, help="Revoke what this key (or certificate's key) is bound to.")
 @name_option(help="Revoke what these names are bound to.")
 @click.option(
-    "--sign-with", "sign_with", type=FILE, help="Act by the right of this private key alone, not of --identity."
+    "--sign-with",
+    "sign_with",
+    type=FILE,
+    multiple=True,
+    help="Act by the right of this private key, not of --identity: a certificate's, or an administrator's; repeatable.",
 )
 @click.option("--reason", type=click.Choice(REASONS), default="unspecified", show_default=True, help="RFC 5280 reason.")
+@click.option(
+    "--kind", type=click.Choice(PURPOSES), help="How a private key given as --key shows itself. [default: as it can]"
+)
+@credential_option
 @key_passphrase_option
 @contact_option
 @rid_option
@@ -43,62 +70,92 @@ def revoke(**options: Any) -> None:
     """Revoke certificates: one (--cert), or all of a key or of names that you have a right to.
 
     You have a right to certificates that your identity asked for, and to those of keys that you hold (--sign-with, or a
-    private key given as --key).
+    private key given as --key). More than half of the administrators have a right to every certificate: give all their
+    keys with --sign-with. A key for encryption, given as --key, opens the servers' challenges instead of signing; an
+    X25519 key does so by itself, an RSA key with --kind encryption.
+
+    The reason keyCompromise, shown by the key itself or by administrators, bans the key for ever. What nothing is bound
+    to is notFound. A revocation is never limited and needs no credential; one that is given is checked here and not
+    sent.
 
     \b
     maftia revoke --cluster cluster.toml --cert cert.pem
     maftia revoke --cluster cluster.toml --key key.pem --sign-with key.pem --reason keyCompromise
+    maftia revoke --cluster cluster.toml --key mail.pem --kind encryption
+    maftia revoke --cluster cluster.toml --cert cert.pem --sign-with alice.pem --sign-with bob.pem
 
     Exit codes: 0 done; 1 refused, or nothing matched; 2 wrong use; 3 no quorum in time: ask again with --rid.
     """
     cluster = read_cluster(options["cluster_path"], options["cluster_sha256"])
-    serial, key, rights = _revocation_target(options)
-    seed = one_use_identity() if options["sign_with"] else identity_seed(options["identity"])
-    rid = options["rid"].bytes if options["rid"] else None
-    revoked = with_client(
-        cluster,
-        seed,
-        lambda client: client.revoke(
-            key=key,
+    target = _read_target(options)
+    credentials_of(options["credentials"], options["key_passphrase_file"])
+    identity = one_use_identity() if options["sign_with"] else identity_of(options["identity"])
+
+    async def ask(client: Client) -> Revoked:
+        return await client.revoke(
+            key=target.key,
+            subject=target.subject,
             names=options["names"],
-            serial=serial,
+            serial=target.serial,
             reason=options["reason"],
-            rights=rights,
-            rid=rid,
+            rights=target.rights,
+            rid=options["rid"].bytes if options["rid"] else None,
             contact=options["contact"],
             timeout_s=options["timeout_s"],
-        ),
-        waiting="revoking …",
-        quiet=options["as_json"],
-    )
-    serials = [one.hex() for one in revoked.serials]
-    rid_text = str(uuid.UUID(bytes=revoked.rid))
-    if options["as_json"]:
-        print_json(
-            {"status": "revoked", "error": None, "revoked": serials, "rid": rid_text, "elapsed_ms": revoked.elapsed_ms}
         )
-    else:
-        click.echo(f"revoked {', '.join(serials)} in {revoked.elapsed_ms} ms")
-        if revoked.note:
-            click.echo(f"  {revoked.note}")
+
+    _report(with_client(cluster, identity, ask, waiting="revoking …", quiet=options["as_json"]), options["as_json"])
 
 
-def _revocation_target(options: dict[str, Any]) -> tuple[bytes, bytes, list[SubjectKey]]:
-    """Serial, key and the keys whose rights are used."""
-    cert_path, key_path, sign_with = options["cert_path"], options["key_path"], options["sign_with"]
+def _report(revoked: Revoked, as_json: bool) -> None:
+    serials = [one.hex() for one in revoked.serials]
+    if as_json:
+        rid, elapsed_ms = str(uuid.UUID(bytes=revoked.rid)), revoked.elapsed_ms
+        print_json({"status": "revoked", "error": None, "revoked": serials, "rid": rid, "elapsed_ms": elapsed_ms})
+        return
+    click.echo(f"revoked {', '.join(serials)} in {revoked.elapsed_ms} ms")
+    if revoked.note:
+        click.echo(f"  {revoked.note}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What is to be revoked, and who says so."""
+
+    rights: tuple[SubjectKey, ...] = ()
+    """keys that sign"""
+    serial: bytes = b""
+    key: bytes = b""
+    """public key, where it shows nothing itself or signs"""
+    subject: EncryptionKey | None = None
+    """the key itself, where it opens challenges"""
+
+
+def _read_target(options: dict[str, Any]) -> _Target:
+    cert_path, key_path = options["cert_path"], options["key_path"]
     if cert_path and (key_path or options["names"]):
         raise usage_error("--cert names one certificate; it goes with neither --key nor --name")
     if not (cert_path or key_path or options["names"]):
         raise usage_error("say what to revoke: --cert FILE, --key FILE or --name NAME")
-    signers = [sign_with] if sign_with else []
-    if key_path and not sign_with and b"PRIVATE KEY" in read_input(key_path, "the key"):
-        signers.append(key_path)
-    rights = [subject_key(load_private_key(path, options["key_passphrase_file"])) for path in signers]
+    passphrase_file = options["key_passphrase_file"]
+    rights = tuple(load_subject_key(path, passphrase_file) for path in options["sign_with"])
     if cert_path:
-        return _serial_of(cert_path), b"", rights
-    if key_path in signers:
-        return b"", rights[signers.index(key_path)].spki, rights
-    return b"", load_public_key(key_path) if key_path else b"", rights
+        return _Target(rights, serial=_serial_of(cert_path))
+    return _of_key(key_path, rights, options) if key_path else _Target(rights)
+
+
+def _of_key(path: Path, rights: tuple[SubjectKey, ...], options: dict[str, Any]) -> _Target:
+    """A private key shows its right, by what it can; where others are to sign, it is only named."""
+    is_private = b"PRIVATE KEY" in read_input(path, "the key")
+    if not is_private and options["kind"]:
+        raise usage_error(f"--kind says how a private key shows itself, and {path} holds none")
+    if not is_private or (rights and options["kind"] is None):
+        return _Target(rights, key=load_public_key(path, options["key_passphrase_file"]))
+    private = load_private_key(path, options["key_passphrase_file"])
+    if options["kind"] == ENCRYPTION or (options["kind"] is None and is_x25519(private)):
+        return _Target(rights, subject=encryption_key(private))
+    key = subject_key(private)
+    return _Target((*rights, key), key=key.spki)
 
 
 def _serial_of(path: Path) -> bytes:

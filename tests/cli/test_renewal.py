@@ -39,7 +39,7 @@ class AskedError(Exception):
     pass
 
 
-def asked(_verb: str, _cluster: Any, binding: Any, *_rest: Any) -> None:
+def asked(_verb: str, _cluster: Any, _identity: Any, binding: Any, *_rest: Any) -> None:
     raise AskedError(binding.profile, binding.names)
 
 
