@@ -90,7 +90,8 @@ class Inquiries:
             return self._service.query(inquiry.request)
         if isinstance(inquiry, PolicyQuery):
             # upon POLICY-QUERY: the policy of my newest commit
-            return self._service.policy_found(inquiry.rid), POLICY_WORK
+            found = self._service.policy_found(inquiry.rid)
+            return found, POLICY_WORK + len(found.tokens)
         try:
             return self._of_log(inquiry)
         except NotInLogError as error:
@@ -123,7 +124,7 @@ class Inquiries:
     def _of_serial(self, query: LogOfQuery) -> Answered:
         # upon LOG-OF-QUERY: the leaves that name the certificate, each at the size after its commit
         found = self._service.ledger.logged_of(query.serial)
-        work = LOG_PROOF_WORK * (1 + len(found))
+        work = LOG_PROOF_WORK * (1 + 2 * len(found))
         if len(found) > LOG_ENTRIES_PER_SERIAL_MAX:
             detail = f"{len(found)} leaves name this certificate, more than one answer holds: read the log"
             return Refused(query.rid, Code.POLICY_VIOLATION, detail), work

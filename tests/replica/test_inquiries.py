@@ -331,7 +331,7 @@ def test_every_question_is_paid_for(filled: Filled) -> None:
     assert spent(world, LogHeadQuery(RID, 2)) == LOG_PROOF_WORK
     assert spent(world, LogHeadQuery(RID, 3)) == LOG_PROOF_WORK
     assert spent(world, LogOfQuery(RID, bytes(16))) == LOG_PROOF_WORK
-    assert spent(world, LogOfQuery(RID, filled.serials[0])) == 3 * LOG_PROOF_WORK
+    assert spent(world, LogOfQuery(RID, filled.serials[0])) == 5 * LOG_PROOF_WORK
     assert spent(world, LogConsistencyQuery(RID, 2, 4)) == LOG_PROOF_WORK
     assert spent(world, LogFileQuery(RID, 0, 0, 1, False, 0)) == LOG_FILE_WORK
     assert spent(world, LogFileQuery(RID, 5, 0, 1, False, 0)) == LOG_PROOF_WORK
