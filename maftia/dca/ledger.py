@@ -54,7 +54,7 @@ from maftia.log.entries import (
 from maftia.log.merkle import Frontier
 from maftia.log.proofs import ConsistencyProof, InclusionProof
 from maftia.log.reader import MissingTileError, Read
-from maftia.log.tiles import Tile
+from maftia.log.tiles import CHECKPOINT_PATH, Tile
 
 _FRONTIER = b"log/frontier"
 _ROWS = LOCAL + b"log-row/"
@@ -214,6 +214,8 @@ class Ledger:
     # --- within
 
     def _open(self) -> Book:
+        if self._published and self._read(CHECKPOINT_PATH) is None:
+            raise DamagedLogError("the log has no checkpoint")
         try:
             book = Book(self._read, self._published, self._rows())
         except (FormatError, MissingTileError) as error:

@@ -27,6 +27,7 @@ TILE_WIDTH = 1 << TILE_HEIGHT
 CHECKPOINT_PATH = "checkpoint"
 _LENGTH_SIZE_BYTES = 2
 _GROUP = 1000
+_BUNDLES = "tile/entries/"
 BUNDLE_SIZE_BYTES_MAX = TILE_WIDTH * (_LENGTH_SIZE_BYTES + LOG_ENTRY_SIZE_BYTES_MAX)
 """what a reader need accept of a file"""
 
@@ -50,7 +51,7 @@ class Tile:
         """Name of the file of its entries; level 0 only."""
         if self.level:
             raise ValueError("entries belong to the tiles of level 0")
-        return f"tile/entries/{_numbered(self.index)}{self._suffix}"
+        return f"{_BUNDLES}{_numbered(self.index)}{self._suffix}"
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -110,6 +111,16 @@ def superseded_folders(old_size: int, size: int) -> list[str]:
     """
     outgrown = [tile for tile in partial_tiles(old_size) if tile_at(size, tile.level, tile.index).is_full]
     return [path.rpartition("/")[0] for tile in outgrown for path in tile.paths]
+
+
+def cut_file(path: str, content: bytes, width: int) -> bytes:
+    """The first items of a file of the log: of entries where the path is a bundle's, else of hashes.
+
+    Raises FormatError.
+    """
+    if path.startswith(_BUNDLES):
+        return bundle_of(entries_of(content)[:width])
+    return b"".join(hashes_of(content)[:width])
 
 
 def bundle_of(entries: Sequence[bytes]) -> bytes:

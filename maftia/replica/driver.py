@@ -3,7 +3,8 @@
 Each turn gathers what is pending (frames of peers and clients, results of jobs,
 changes of links, the timer), feeds it to the handler, and executes all that comes of
 it as one step: the records are appended and made durable by one fsync, the service's
-state is made durable, then messages and replies leave.  Durable before visible.  Where
+state is made durable, then messages and replies leave.  Durable before visible.  The
+files of the log follow when there is time, in a thread, one write after the other.  Where
 more comes of a turn than TURN_BYTES_MAX, what there is is executed, and the turn goes on.
 
 Guarantees: nobody outside makes a turn longer than its share: peers and clients take
@@ -28,6 +29,7 @@ import trio
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import CLIENTS_OUTBOX_BYTES_MAX, TURN_BYTES_MAX
 from maftia.core.step import Now, Send, Step
+from maftia.log.write import LogWrite
 from maftia.net.channel import Channel
 from maftia.net.framing import encode_frame
 from maftia.net.inbox import Bell, Inbox
@@ -84,14 +86,32 @@ class Durable(Protocol):
         """Make durable what was written."""
 
 
+class LogFiles(Protocol):
+    """The log on disk (`maftia.store.log_files`)."""
+
+    def store(self, write: LogWrite) -> None:
+        """Make files durable; in a thread, one call at a time."""
+
+
+class LoggingHandler(Handler, Protocol):
+    """A replica that keeps a log."""
+
+    def log_to_write(self) -> LogWrite | None:
+        """What of the log is to be stored next, if anything is."""
+
+    def log_written(self, write: LogWrite) -> Step[bytes, Any]:
+        """All of it is durable."""
+
+
 class Driver:
     """Drives one handler.  `peers` says how to connect to each other server."""
 
     def __init__(
         self,
-        handler: Handler,
+        handler: LoggingHandler,
         journal: Journal,
         store: Durable,
+        log_files: LogFiles,
         peers: Mapping[PartyId, Connect],
         *,
         log: Log,
@@ -102,6 +122,8 @@ class Driver:
         self._handler = handler
         self._journal = journal
         self._store = store
+        self._log_files = log_files
+        self._is_storing_log = False
         self._log = log
         self._faults = FaultLog(log)
         self._utc_ms = utc_ms
@@ -138,6 +160,7 @@ class Driver:
             while not self._stopping:
                 await self._bell.wait(self._deadline())
                 await self._turn()
+                self._store_log(nursery)
             with trio.move_on_after(FLUSH_TIMEOUT_S):
                 while not self._is_flushed():
                     await self._bell.wait(trio.current_time() + FLUSH_PAUSE_S)
@@ -241,6 +264,21 @@ class Driver:
         self._journal.sync()
         self._store.sync()
         return time.perf_counter() - began
+
+    def _store_log(self, nursery: trio.Nursery) -> None:
+        """Files of the log, off the loop and off the way of answers: what a crash takes is written again."""
+        write = None if self._is_storing_log else self._handler.log_to_write()
+        if write is not None:
+            self._is_storing_log = True
+            nursery.start_soon(self._log_stored, write)
+
+    async def _log_stored(self, write: LogWrite) -> None:
+        await trio.to_thread.run_sync(self._log_files.store, write)
+        self._local.note(partial(self._log_written, write))
+
+    def _log_written(self, write: LogWrite, _now: Now) -> Step[bytes, Any]:
+        self._is_storing_log = False
+        return self._handler.log_written(write)
 
     def _send(self, send: Send[bytes]) -> None:
         frame = encode_frame(send.message)

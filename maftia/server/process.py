@@ -25,6 +25,7 @@ import maftia
 from maftia.core.errors import FormatError, MaftiaError
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import CLIENT_CONNECTIONS_MAX, HANDSHAKES_MAX, SERVERS_MAX
+from maftia.dca.ledger import DamagedLogError
 from maftia.net.connect import Dialler
 from maftia.net.listener import Listener
 from maftia.net.tls import TlsIdentity, endpoint_of, listening_context, pin_of
@@ -34,6 +35,7 @@ from maftia.server.config import ServerConfig, ServerStartError
 from maftia.server.log import server_log
 from maftia.store.data_dir import DataDir, DataDirError, open_data_dir
 from maftia.store.journal import JournalError
+from maftia.store.log_files import LogFilesError
 
 OTHER_FILES = 64
 """descriptors beside connections: journal, state, the loop's own, libraries"""
@@ -90,19 +92,35 @@ def _open_data(config: ServerConfig) -> DataDir:
         return open_data_dir(config.data_path, config.init_path, init.cluster.domain, init.party, os.urandom)
     except (DataDirError, JournalError) as error:
         raise ServerStartError(str(error)) from None
+    except LogFilesError as error:
+        raise _damaged_log(config, error) from None
     except (OSError, sqlite3.Error) as error:
         raise ServerStartError(f"cannot use the data folder {config.data_path}: {error}") from None
 
 
+def _damaged_log(config: ServerConfig, error: MaftiaError) -> ServerStartError:
+    folder = config.data_path / "log"
+    return ServerStartError(
+        f"{folder} is damaged: {error}. The disk is failing, or somebody has changed the files. Move the folder away, "
+        f"copy the folder log from another server's data, which is the same if that server is as far, and start again: "
+        f"what was copied is compared with this server's state"
+    )
+
+
 async def _recovered_driver(config: ServerConfig, data: DataDir, log: Any) -> Driver:
     try:
-        handler = build_handler(config.init, data.state, version=maftia.__version__, is_first_start=data.is_first_start)
+        handler = build_handler(
+            config.init, data.state, data.log.read, version=maftia.__version__, is_first_start=data.is_first_start
+        )
     except FormatError as error:
         raise ServerStartError(f"{config.init_path}: {error}") from None
+    except DamagedLogError as error:
+        raise _damaged_log(config, error) from None
     driver = Driver(
         handler,
         data.journal,
         data.state,
+        data.log,
         {peer: dialler.connect for peer, dialler in _diallers(config).items()},
         log=log,
         utc_ms=lambda: time.time_ns() // 1_000_000,

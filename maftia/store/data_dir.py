@@ -4,6 +4,7 @@
     lock            held by the running server
     journal         `maftia.store.journal`
     state.sqlite    `maftia.store.sqlite`
+    log             `maftia.store.log_files`
 
 *First start or lost journal?*  A server that forgot what it signed may sign something
 else.  So before the first start makes a journal it makes a mark beside the init file,
@@ -30,6 +31,7 @@ from maftia.core.errors import MaftiaError
 from maftia.core.identifiers import Domain, PartyId
 from maftia.store.files import sync_directory, write_new
 from maftia.store.journal import ID_SIZE_BYTES, START, Journal, journal_header
+from maftia.store.log_files import LogFiles
 from maftia.store.sqlite import SqliteKeyValue
 
 FORMAT = "maftia-data/1"
@@ -45,6 +47,7 @@ class DataDir:
 
     journal: Journal
     state: SqliteKeyValue
+    log: LogFiles
     is_first_start: bool
     """this server has never run: there is nothing that it could have said before"""
     _opened: ExitStack
@@ -59,7 +62,7 @@ def open_data_dir(
 ) -> DataDir:
     """Open a server's data folder, or make it on the first start.
 
-    Raises DataDirError, JournalError, OSError, sqlite3.Error.
+    Raises DataDirError, JournalError, LogFilesError, OSError, sqlite3.Error.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as opened:
@@ -71,7 +74,7 @@ def open_data_dir(
         opened.callback(journal.close)
         state = SqliteKeyValue(path / "state.sqlite")
         opened.callback(state.close)
-        return DataDir(journal, state, is_first_start, opened.pop_all())
+        return DataDir(journal, state, LogFiles(path / "log"), is_first_start, opened.pop_all())
 
 
 def _lock(path: Path) -> int:

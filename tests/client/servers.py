@@ -13,6 +13,7 @@ from maftia.client.link import Connect
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import CLIENT_FRAME_SIZE_BYTES_MAX, FRAME_SIZE_BYTES_MAX
 from maftia.dca.state import MemoryKeyValue
+from maftia.log.write import LogWrite
 from maftia.net.channel import Channel, ChannelError
 from maftia.replica.build import build_handler
 from maftia.replica.driver import Driver
@@ -57,6 +58,11 @@ class Store(MemoryKeyValue):
         pass
 
 
+class LogFolder(dict[str, bytes]):
+    def store(self, write: LogWrite) -> None:
+        self.update({**write.full, **write.partial})
+
+
 class Servers:
     """n servers; `replace` puts a liar (or nobody) in a server's place, for clients and peers alike."""
 
@@ -68,12 +74,14 @@ class Servers:
         self.drivers = [self._driver(PartyId(i)) for i in range(n)]
 
     def _driver(self, me: PartyId) -> Driver:
-        store = Store()
-        handler = build_handler(self.dealing.inits[me], store, version="test", is_first_start=True)
+        store, folder = Store(), LogFolder()
+        handler = build_handler(self.dealing.inits[me], store, folder.get, version="test", is_first_start=True)
         peers = {server.id: self._peer(me, server.id) for server in self.dealing.cluster.servers if server.id != me}
         random_bytes = seeded_bytes(f"server {me}")
         log = self.logs[me]
-        return Driver(handler, Journal(), store, peers, log=log, utc_ms=utc_ms, random_bytes=random_bytes, threads=2)
+        return Driver(
+            handler, Journal(), store, folder, peers, log=log, utc_ms=utc_ms, random_bytes=random_bytes, threads=2
+        )
 
     def replace(self, party: int, behaviour: Behaviour | None) -> None:
         """From now on this server does that, or is away (None)."""

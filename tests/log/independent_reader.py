@@ -1,11 +1,11 @@
 """A reader of the log that shares no code with what writes it.
 
-    python tests/log/independent_reader.py LOGDIR CLUSTER.toml
+    python tests/log/independent_reader.py LOGDIR CLUSTER.toml [CERTIFICATE.pem ...]
 
 Re-computes a log from the entries in its files, by the text of RFC 6962, C2SP tlog-tiles,
 tlog-checkpoint and signed-note, and compares every file of hashes, the checkpoint's root
-and the servers' signatures.  It knows the leaves as MessagePack and no more of MAFTIA
-than services.md says.  Needs Python's standard library and `cryptography`.
+and the servers' signatures; certificates that are given must be those that the log tells
+of.  It knows the leaves as MessagePack and no more of MAFTIA than services.md says.  Needs Python's standard library and `cryptography`.
 
 Exit codes: 0 the log is what t+1 servers signed; 1 it is not; 2 wrong use.
 """
@@ -18,6 +18,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -194,7 +195,7 @@ def unpack_array(count, data):
 
 def check_leaves(entries):
     """Commits in order, each with records; what the log holds, counted."""
-    counts = {"commits": 0, "records": 0, "certificates": 0, "removed": 0}
+    counts = {"commits": 0, "records": 0, "certificates": {}, "removed": 0}
     index, time_ms, before = 0, 0, None
     for entry in entries:
         leaf = unpack(entry)
@@ -206,11 +207,15 @@ def check_leaves(entries):
             counts["commits"] += 1
         elif tag == "applied":
             require(before is not None, "a log begins with a commit")
-            _, _kind, _record, code, serial, digest, removed = leaf
+            _, kind, record, code, serial, digest, removed = leaf
             require(len(serial) in (0, 16) and len(digest) == 2 * len(serial), "a certificate without serial or digest")
+            check_record(kind, record)
             require(not code or not (serial or removed), "a refused record changed a certificate")
             counts["records"] += 1
-            counts["certificates"] += bool(serial)
+            if serial:
+                require(serial not in counts["certificates"], "a serial was given twice")
+                require(serial[0] >> 6 == 1, "a serial does not begin with the bits 01")
+                counts["certificates"][serial] = digest
             counts["removed"] += len(removed)
         else:
             require(tag == "removed" and before in ("applied", "removed"), f"a leaf {tag!r} out of place")
@@ -220,7 +225,29 @@ def check_leaves(entries):
     return counts
 
 
-def check(folder, cluster):
+def check_record(kind, record):
+    """A record is its body under its client's signature; the body is a request with evidence."""
+    body, signature = unpack(record)
+    require(len(signature) == 64, "a record without its client's signature")
+    tag, request, attestations, *_rest = unpack(body)
+    require(tag == "record", "a record without a body")
+    for server, _gatherer, _saw, _time_ms, _signature in attestations:
+        require(server >= 0, "an attestation of no server")
+    fields = unpack(request)
+    require(fields[0] == "request", "a record without a request")
+    require((fields[4] == "admin") == (kind == "admin"), "a record of another kind than its leaf says")
+
+
+def check_certificate(pem, certificates):
+    """The log tells of this certificate, by its serial and the hash of its TBSCertificate."""
+    certificate = x509.load_pem_x509_certificate(pem)
+    serial = certificate.serial_number.to_bytes(16, "big")
+    require(serial in certificates, f"certificate {serial.hex()} is not in the log")
+    digest = hashlib.sha256(certificate.tbs_certificate_bytes).digest()
+    require(certificates[serial] == digest, f"the log tells of another certificate with serial {serial.hex()}")
+
+
+def check(folder, cluster, pems=()):
     """Check a whole log; what it holds."""
     size, root, signers = read_checkpoint((folder / "checkpoint").read_bytes(), cluster)
     require(len(signers) > cluster["t"], f"{len(signers)} servers signed where {cluster['t'] + 1} must")
@@ -228,21 +255,25 @@ def check(folder, cluster):
     leaf_hashes = [hashlib.sha256(b"\x00" + entry).digest() for entry in entries]
     require(tree_root(leaf_hashes) == root, "the entries are not those of the checkpoint")
     tiles = check_tiles(folder, leaf_hashes)
-    return {"size": size, "root": root.hex(), "signers": sorted(signers), "tiles": tiles, **check_leaves(entries)}
+    counts = check_leaves(entries)
+    for pem in pems:
+        check_certificate(pem, counts["certificates"])
+    counts["certificates"] = len(counts["certificates"])
+    return {"size": size, "root": root.hex(), "signers": sorted(signers), "tiles": tiles, **counts}
 
 
 def main(arguments):
-    if len(arguments) != 2:
+    if len(arguments) < 2:
         print(__doc__, file=sys.stderr)
         return 2
-    folder, cluster_file = map(Path, arguments)
+    folder, cluster_file, *certificates = map(Path, arguments)
     try:
         cluster = tomllib.loads(cluster_file.read_text())
     except (OSError, ValueError) as error:
         print(f"{cluster_file}: {error}", file=sys.stderr)
         return 2
     try:
-        found = check(folder, cluster)
+        found = check(folder, cluster, [file.read_bytes() for file in certificates])
     except (BadLog, OSError, ValueError, IndexError, TypeError) as error:
         print(f"{folder}: not a log that the servers signed: {error}")
         return 1

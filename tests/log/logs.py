@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from maftia.core.codec import encode
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.quorum import Quorums
 from maftia.core.signing import SigningKey
+from maftia.dca.requests import Record, RecordBody, Request
 from maftia.log.checkpoint import LogCheckpoint, sign_checkpoint
 from maftia.log.edge import Edge
 from maftia.log.entries import REQUEST, CommitHeader, Leaf, RecordLeaf, commit_entries, record_leaves
@@ -53,8 +55,9 @@ def files_of(entries: Iterable[bytes]) -> Files:
 
 
 def serial(number: int) -> bytes:
-    """A serial."""
-    return hashlib.sha256(b"serial %d" % number).digest()[:16]
+    """A serial: 128 bits that begin with 01."""
+    drawn = hashlib.sha256(b"serial %d" % number).digest()[:16]
+    return bytes([0x40 | drawn[0] & 0x3F]) + drawn[1:]
 
 
 def header(index: int, time_ms: int = 0) -> CommitHeader:
@@ -62,15 +65,22 @@ def header(index: int, time_ms: int = 0) -> CommitHeader:
     return CommitHeader(index, time_ms or TIME_MS + 1000 * index, hashlib.sha256(b"coin %d" % index).digest())
 
 
+def record(number: int, size_bytes: int = 0) -> bytes:
+    """A record in form, whatever it asks for, of some more than `size_bytes` bytes."""
+    drawn = hashlib.shake_256(b"record %d" % number).digest(64 + size_bytes)
+    request = Request(1, bytes(32), 0, "issue", drawn[:32], drawn[:16], "signature", drawn[64:], (), "server", b"", "")
+    return encode(Record(encode(RecordBody(encode(request), (), (), ())), drawn[:64]))
+
+
 def issued(number: int, size_bytes: int = 1500) -> RecordLeaf:
     """A record that gave a certificate."""
-    record = hashlib.shake_256(b"record %d" % number).digest(size_bytes)
-    return RecordLeaf(REQUEST, record, "", serial(number), hashlib.sha256(b"tbs %d" % number).digest())
+    tbs_sha256 = hashlib.sha256(b"tbs %d" % number).digest()
+    return RecordLeaf(REQUEST, record(number, size_bytes), "", serial(number), tbs_sha256)
 
 
 def refused(number: int) -> RecordLeaf:
     """A record that was refused."""
-    return RecordLeaf(REQUEST, b"record %d" % number, "nameTaken")
+    return RecordLeaf(REQUEST, record(number), "nameTaken")
 
 
 def honest_entries(commits: int, records: int = 3) -> list[bytes]:
@@ -79,7 +89,7 @@ def honest_entries(commits: int, records: int = 3) -> list[bytes]:
     for index in range(1, commits + 1):
         number = index * records
         leaves: list[Leaf] = [issued(number + i) for i in range(records - 1)]
-        leaves += record_leaves(issued(number + records), [serial(number - 1)]) if index % 2 else [refused(number)]
+        leaves += record_leaves(issued(number + records - 1), [serial(number - 1)]) if index % 2 else [refused(number)]
         entries += commit_entries(header(index), leaves)
     return entries
 

@@ -12,6 +12,7 @@ from trio.testing import memory_stream_pair
 
 from maftia.core.identifiers import PartyId
 from maftia.core.step import Now, Step
+from maftia.log.write import LogWrite
 from maftia.net.channel import Channel, ChannelError
 from maftia.replica.driver import Driver
 
@@ -34,6 +35,7 @@ class FakeHandler:
         self.calls: list[tuple[Any, ...]] = []
         self.on: dict[str, Callable[..., Step[bytes, Any]]] = {}
         self.wake_at: int | None = None
+        self.log_writes: list[LogWrite] = []
         self._events = events
 
     def _call(self, name: str, *arguments: Any) -> Step[bytes, Any]:
@@ -74,6 +76,12 @@ class FakeHandler:
     def stop(self) -> None:
         self._call("stop")
 
+    def log_to_write(self) -> LogWrite | None:
+        return self.log_writes.pop(0) if self.log_writes else None
+
+    def log_written(self, write: LogWrite) -> Step[bytes, Any]:
+        return self._call("log_written", write)
+
     def on_timer(self, now: Now) -> Step[bytes, Any]:
         return self._call("on_timer", now.monotonic_ms)
 
@@ -102,6 +110,16 @@ class FakeDisk:
             self.pending = []
 
 
+class FakeLogFiles:
+    """What of the log was stored."""
+
+    def __init__(self) -> None:
+        self.stored: list[LogWrite] = []
+
+    def store(self, write: LogWrite) -> None:
+        self.stored.append(write)
+
+
 class World:
     """One server under test: its peers' and clients' ends of its connections are ours."""
 
@@ -109,6 +127,7 @@ class World:
         self.events: list[Any] = []
         self.handler = FakeHandler(self.events)
         self.journal, self.state = FakeDisk(self.events), FakeDisk([])
+        self.log_files = FakeLogFiles()
         self.reachable = True
         self.links: dict[int, Channel] = {}
         """our end of the link that the server dialled to each peer"""
@@ -117,6 +136,7 @@ class World:
             self.handler,
             self.journal,
             self.state,
+            self.log_files,
             {PartyId(peer): self._connect(peer) for peer in range(1, peers + 1)},
             log=structlog.wrap_logger(None, processors=[self._log]),
             utc_ms=lambda: 1_700_000_000_000,
