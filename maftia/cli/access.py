@@ -16,7 +16,7 @@ from rich.console import Console
 
 from maftia import __version__
 from maftia.cli.files import read_input
-from maftia.cli.output import EXIT_NO_QUORUM, EXIT_REFUSED, CommandError, usage_error
+from maftia.cli.output import EXIT_NO_QUORUM, EXIT_REFUSED, INVALID, CommandError, usage_error
 from maftia.client.client import Client, RequestTimeoutError, open_client
 from maftia.core.cluster_file import ClusterFile, cluster_sha256, load_cluster
 from maftia.core.errors import CryptoError, FormatError, MaftiaError, NoQuorumError, RefusedError
@@ -166,5 +166,5 @@ def _translated(error: BaseException, changes: bool) -> BaseException:
     if isinstance(error, FormatError):
         return usage_error(str(error))
     if isinstance(error, CryptoError):
-        return CommandError(EXIT_REFUSED, "invalid", str(error))
+        return CommandError(EXIT_REFUSED, INVALID, str(error))
     return error

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from maftia.cli.access import cluster_options, one_use_identity, read_cluster, with_client
-from maftia.cli.certified_log import CertifiedLog, with_files
-from maftia.cli.leaves import describe_record, record_lines, time_of
+from maftia.cli.certified_log import CertifiedLog
+from maftia.cli.leaves import checkpoint_fields, describe_record, record_lines, time_of
 from maftia.cli.output import EXIT_REFUSED, CommandError, print_json, usage_error
+from maftia.client.audit import with_files
 from maftia.client.client import Client
 from maftia.client.inclusion import Inclusion
 from maftia.client.results import CertifiedHead
@@ -47,15 +48,15 @@ def show(serial: str, **options: Any) -> None:
         if not found:
             raise CommandError(EXIT_REFUSED, Code.NOT_FOUND, f"the log names no certificate with serial {wanted.hex()}")
         head = await client.log_head(at_least=max(one.proof.size for one in found), timeout_s=timeout_s)
-        servers = [server.id for server in cluster.servers]
-        return head, await with_files(client, servers, timeout_s, lambda read: _events(read, head, found, wanted))
+        events, _ = await with_files(client, lambda read: _events(read, head, found, wanted), timeout_s=timeout_s)
+        return head, events
 
     head, events = with_client(
         cluster, one_use_identity(), work, waiting="asking for the log …", quiet=options["as_json"], changes=False
     )
     if options["as_json"]:
-        log = {"size": head.checkpoint.size, "root": head.checkpoint.root.hex()}
-        fields = {"serial": wanted.hex(), "state": events[-1]["event"], "events": events, "log": log}
+        state, log = events[-1]["event"], checkpoint_fields(head.checkpoint)
+        fields = {"serial": wanted.hex(), "state": state, "events": events, "log": log}
         print_json({"status": "ok", "error": None, **fields})
         return
     click.echo(f"{wanted.hex()}: {events[-1]['event']}")

@@ -19,6 +19,7 @@ from maftia.core.spki import key_digest
 from maftia.dca.change import PolicySet, TokenAdd, read_change
 from maftia.dca.requests import ADMIN, Record, RecordBody, Request, client_id, request_digest
 from maftia.dca.rid import RID_SIZE_BYTES
+from maftia.log.checkpoint import LogCheckpoint
 from maftia.log.entries import CommitHeader, Leaf, RecordLeaf, RemovedLeaf
 
 
@@ -41,6 +42,12 @@ def describe_record(leaf: RecordLeaf) -> dict[str, Any]:
         "removed": [serial.hex() for serial in leaf.removed],
         "request": _request_fields(leaf.record),
     }
+
+
+def checkpoint_fields(checkpoint: LogCheckpoint, note: bytes = b"") -> dict[str, Any]:
+    """A checkpoint as fields for JSON; with its signatures where there is a note of it."""
+    fields: dict[str, Any] = {"size": checkpoint.size, "root": checkpoint.root.hex()}
+    return {**fields, "checkpoint": note.decode()} if note else fields
 
 
 def time_of(time_ms: int) -> str:

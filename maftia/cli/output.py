@@ -15,6 +15,8 @@ import click
 from maftia.core.errors import Code
 
 EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, EXIT_NO_QUORUM = 0, 1, 2, 3
+INVALID = "invalid"
+"""code of exit code 1: something that was to be verified is not what it should be"""
 _REFUSALS = frozenset(Code)
 """codes that are the cluster's word; others of exit code 1 are about programs"""
 
