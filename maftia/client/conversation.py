@@ -324,11 +324,13 @@ class Conversation:
     # --- ordering
 
     def _settle(self, now_ms: int) -> None:
-        # upon what is believed: waited for its inclusion for a short time, once
-        result = self._replies.result(self._known.submitted) or self._unproven
+        # upon what is believed: waited for its inclusion for a short time, once; nothing else is believed after
+        result, first = self._replies.result(self._known.submitted), self._unproven
+        if first is not None and (not isinstance(result, Believed) or result.answer != first.answer):
+            return
         if not isinstance(result, Believed) or not self._replies.may_prove(result):
             self.result = result
-        elif self._unproven is None:
+        elif first is None:
             self._unproven, self.wake_at = result, now_ms + INCLUSION_PAUSE_MS
 
     def _submit(self, attestations: tuple[Attestation, ...], now_ms: int) -> list[Say]:

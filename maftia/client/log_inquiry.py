@@ -48,6 +48,9 @@ from maftia.log.checkpoint import LogCheckpoint
 from maftia.log.entries import Leaf, RecordLeaf, RemovedLeaf
 from maftia.log.proofs import ConsistencyProof, verify_consistency
 
+HASTE_PAUSES = 3
+"""for as many pauses a certified head of the size that was asked for is waited for; then a shorter one will do"""
+
 
 class HeadInquiry(Inquiry[CertifiedHead]):
     """Asks all for their newest checkpoint, then for one that t+1 honest servers have reached.
@@ -88,13 +91,18 @@ class HeadInquiry(Inquiry[CertifiedHead]):
 
     def _on_pause(self, now_ms: int) -> list[Say]:  # noqa: ARG002
         self._pauses += 1
-        size, certified = self._heads.size_to_ask(), self._heads.certified
-        if size is not None and certified is not None and certified.size >= self._at_least and self._size:
-            # it was asked for a larger one, in vain: a liar named it, or honest servers are about to reach it
+        asked = self._size
+        said = self._decide()
+        if said or self.result is not None:
+            return said
+        certified, size = self._heads.certified, self._heads.size_to_ask()
+        if self._pauses >= HASTE_PAUSES and certified is not None and asked and certified.size >= self._at_least:
+            # what servers named is asked for in vain: a liar named it, or they are about to reach it
             self.conclude()
             return []
-        if size is not None:
-            self._size = self._candidates(size)[self._pauses % len(self._candidates(size))] if self._size else size
+        if size is not None and asked:
+            candidates = self._candidates(size)
+            self._size = candidates[self._pauses % len(candidates)]
         return self._ask_all()
 
     def _decide(self) -> list[Say]:
