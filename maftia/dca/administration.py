@@ -25,13 +25,14 @@ from maftia.dca.policy_in_force import PolicyInForce
 NOT_ENOUGH = Refusal(Code.UNAUTHORIZED, "more than half of the administrators must sign a change")
 CHANGED_SINCE = Refusal(Code.POLICY_VIOLATION, "the policy has changed since")
 NO_POLICY = Refusal(Code.MALFORMED, "the text is no policy for this cluster")
+AMBIGUOUS = Refusal(Code.MALFORMED, "the text has { or one of \\e and \\x, which readers of TOML take or refuse by age")
 NO_ADMINISTRATORS = Refusal(Code.MALFORMED, "a policy without administrators could never be changed again")
 NO_PATTERNS = Refusal(Code.MALFORMED, "the names of a token are distinct patterns with their kind")
 TOO_MANY_TOKENS = Refusal(Code.POLICY_VIOLATION, "there are as many tokens as there may be")
 NO_TOKEN = Refusal(Code.NOT_FOUND, "there is no such token")
 
-_READ_DIFFERENTLY = ("{", "\\e", "\\x")
-"""what later readers of TOML take and earlier ones refuse: tables over several lines, two escapes"""
+_AMBIGUOUS = ("{", "\\e", "\\x")
+"""inline tables over several lines and two escapes: newer readers of TOML take them, older ones do not"""
 
 
 class Administration:
@@ -55,8 +56,8 @@ class Administration:
     def _set(self, change: PolicySet) -> Refusal | None:
         if change.base != self._in_force.digest:
             return CHANGED_SINCE
-        if any(part in change.text for part in _READ_DIFFERENTLY):
-            return NO_POLICY  # or servers with different libraries could judge it differently
+        if any(part in change.text for part in _AMBIGUOUS):
+            return AMBIGUOUS  # a library must not decide: servers may have different ones
         try:
             policy = self._in_force.suiting(change.text)
         except FormatError:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from maftia.abc.commit import BlockRef, Commit
 from maftia.core.cluster_file import KEY_MAJOR
 from maftia.core.codec import decode
+from maftia.core.files import pem_of_der
 from maftia.core.hashing import H, expand
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.policy import DEFAULT_POLICY_TOML
@@ -23,6 +24,7 @@ from maftia.core.quorum import Quorums
 from maftia.core.signing import ServerAuthenticator, SigningKey
 from maftia.core.spki import ed25519_spki, key_digest
 from maftia.core.x509 import CaSubject, assemble, root_certificate_tbs
+from maftia.dca.change import Change
 from maftia.dca.compose import Composer, SignedRequest
 from maftia.dca.evidence import CHALLENGE_GATHERER, Claim, attest
 from maftia.dca.fold import Effect
@@ -131,6 +133,29 @@ def policy_with(**rules: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def administrators(*keys: SubjectKey) -> str:
+    """The tables of administrators with these keys, for the end of a policy."""
+    return "".join(_holder("administrator", f"admin {at}", key) for at, key in enumerate(keys))
+
+
+def authority(name: str, key: SubjectKey, *names: str) -> str:
+    """The table of an authority."""
+    return _holder("authority", name, key) + f"names = {_list(names)}\n"
+
+
+def token_table(key: SigningKey, uses: int = 1, *names: str) -> str:
+    """The table of a token."""
+    return f'\n[[token]]\npublic_key = "{key.public.hex()}"\nuses = {uses}\nnames = {_list(names)}\n'
+
+
+def _holder(kind: str, name: str, key: SubjectKey) -> str:
+    return f"\n[[{kind}]]\nname = \"{name}\"\npublic_key = '''\n{pem_of_der(key.spki, 'PUBLIC KEY')}'''\n"
+
+
+def _list(texts: Iterable[str]) -> str:
+    return "[" + ", ".join(f'"{text}"' for text in texts) + "]"
+
+
 class Client:
     """One client identity."""
 
@@ -215,6 +240,17 @@ class World:
         shown = [client.compose.prove(signed, proof.spki, proof.sign) for proof in proofs]
         given = attestations(signed, time_ms=self.time_ms, servers=servers) if key else ()
         return self.answer(client.compose.record(signed, given, shown))
+
+    def change(self, client: Client, change: Change, *signers: SubjectKey) -> Answer:
+        """Order a change that these keys have signed; the answer."""
+        return self.answer(self.change_record(client, change, *signers))
+
+    def change_record(self, client: Client, change: Change, *signers: SubjectKey) -> bytes:
+        """The record of a change, with a new rid."""
+        signed = client.compose.admin(self.rid(), change)
+        return client.compose.record(
+            signed, proofs=[client.compose.prove(signed, key.spki, key.sign) for key in signers]
+        )
 
     def retrieve(self, client: Client, *, key: SubjectKey | None = None, names: Sequence[str] = ()) -> Answer:
         signed = client.compose.retrieve(self.rid(), key=key.spki if key else b"", names=names)
