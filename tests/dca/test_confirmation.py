@@ -106,13 +106,14 @@ def test_an_answer_is_bound_to_server_request_welcome_and_time():
 
 
 def test_a_challenge_is_of_use_for_ten_minutes():
+    """Whoever knows its secret nonce may answer on a new connection, but not for ever."""
     signed = request()
-    good = answered(signed, challenge(signed), "x25519")
-    welcome = SERVERS[0].welcome_nonce(NOW + 2 * NONCE_LIFETIME_MS, b"late")
-    late = answered(signed, challenge(signed, nonce=NONCES[0]), "x25519")
-    assert code_of(attest(signed, late, now=NOW + NONCE_LIFETIME_MS + 1)) == Code.CONFIRMATION_FAILED
-    renewed = msgspec.structs.replace(good, nonce=welcome)
-    assert code_of(attest(signed, renewed, now=NOW + 2 * NONCE_LIFETIME_MS)) == Code.CONFIRMATION_FAILED
+    given, late = challenge(signed), NOW + NONCE_LIFETIME_MS
+    welcome = SERVERS[0].welcome_nonce(late, b"another connection")
+    opened = open_sealed(private_key("x25519"), ALICE.compose.string_of(signed, PartyId(0), NONCES[0]), given.sealed)
+    again = ALICE.compose.answer(signed, PartyId(0), welcome, given.time_ms, opened)
+    assert code_of(attest(signed, again, now=late)) == ""
+    assert code_of(attest(signed, again, now=late + 1)) == Code.CONFIRMATION_FAILED
 
 
 def test_one_that_a_client_relays_from_another_server_does_not_open():
@@ -133,6 +134,17 @@ def test_the_secret_nonce_is_the_same_for_the_same_question_and_never_in_clear()
     assert nonces[0] not in first.sealed
     later = open_sealed(private_key("x25519"), string, challenge(signed, now=NOW + 1).sealed)
     assert later != nonces[0]
+
+
+def test_the_question_is_the_whole_request():
+    """Who learns the secret nonce of one request knows that of no other, whatever the strings."""
+    requests = [request(), request(at=2), request(client=MALLORY), request(number=2)]
+    requests.append(ALICE.compose.issue(rid(1), public_key("x25519"), ["email:b@example.org"], "email", "encryption"))
+    nonces = set()
+    for signed, number in zip(requests, (1, 1, 1, 2, 1), strict=True):
+        string = ALICE.compose.string_of(signed, PartyId(0), NONCES[0])
+        nonces.add(open_sealed(private_key("x25519", number), string, challenge(signed).sealed))
+    assert len(nonces) == len(requests)
 
 
 def test_only_the_key_of_a_request_for_encryption_is_asked():
