@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from maftia.client.client import Client, RequestTimeoutError, open_client
 from maftia.client.keys import SubjectKey
@@ -16,7 +16,6 @@ from maftia.core.codec import decode, encode
 from maftia.core.errors import Code, FormatError, RefusedError
 from maftia.core.identifiers import PartyId
 from maftia.core.signing import SigningKey
-from maftia.core.spki import UnsupportedKeyError, verify_by_key
 from maftia.dca.form import read_request
 from maftia.dca.messages import ClientMessage, Confirm, Listed, Query, Refused, Submit, Watch, Welcome
 from maftia.dca.requests import request_digest
@@ -245,31 +244,6 @@ async def test_a_request_that_is_under_way_is_not_begun_twice() -> None:
             with pytest.raises(ValueError, match="under way"):
                 await client.issue(key(), WWW, rid=rid)
             nursery.cancel_scope.cancel()
-
-
-# --- keys
-
-
-@pytest.mark.parametrize(
-    "private",
-    [
-        ec.derive_private_key(5, ec.SECP256R1()),
-        ec.derive_private_key(5, ec.SECP384R1()),
-        ed25519.Ed25519PrivateKey.from_private_bytes(b"\x05" * 32),
-        ca_private(),
-    ],
-)
-async def test_subject_keys_sign_as_servers_verify(
-    private: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey,
-) -> None:
-    subject = SubjectKey(private)
-    assert verify_by_key(subject.spki, b"message", subject.sign(b"message"))
-    assert not verify_by_key(subject.spki, b"other", subject.sign(b"message"))
-
-
-async def test_keys_that_cannot_sign_are_refused() -> None:
-    with pytest.raises(UnsupportedKeyError):
-        SubjectKey(x25519.X25519PrivateKey.from_private_bytes(b"\x05" * 32))
 
 
 async def test_a_retrieve_out_of_order_gives_what_an_ordered_one_does() -> None:
