@@ -36,7 +36,7 @@ from maftia.core.limits import (
     LOG_PART_SIZE_BYTES_MAX,
     LOG_PATIENCE_MS,
     LOG_PATIENCE_MS_MAX,
-    LOG_REST_MS,
+    LOG_ROUND_PAUSE_MS,
 )
 from maftia.dca.messages import LogFile, LogFileQuery, Refused, ServerMessage
 from maftia.log.merkle import HASH_SIZE_BYTES
@@ -64,7 +64,7 @@ class LogPath:
         index = int(match["index"].replace("/", "").replace("x", ""))
         level, width = int(match["level"] or 0), int(match["width"] or TILE_WIDTH)
         found = cls(Tile(level, index, width), match["level"] is None)
-        if found.path != path:
+        if found.path != path or not 1 <= width <= TILE_WIDTH:
             raise ValueError(f"{path} is not how a log names its files")
         return found
 
@@ -191,7 +191,7 @@ class FileReading:
                 self.wake_at = now_ms + self._patience_ms
                 return self._ask()
         self._is_resting = True
-        self.wake_at = now_ms + LOG_REST_MS
+        self.wake_at = now_ms + LOG_ROUND_PAUSE_MS
         self._patience_ms = min(2 * self._patience_ms, LOG_PATIENCE_MS_MAX)
         return []
 
