@@ -61,6 +61,14 @@ def test_every_named_bound_is_the_codes(page: Path) -> None:
         assert getattr(limits, name) == float(value.replace(",", "")), name
 
 
+def test_no_bound_is_defined_twice() -> None:
+    """The second would be in force for both, whoever wrote the first."""
+    body = ast.parse((ROOT / "maftia/core/limits.py").read_text()).body
+    names = [target.id for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    assert len(names) > 100
+    assert sorted(names) == sorted(set(names))
+
+
 def test_the_checks_find_something() -> None:
     """A pattern that matches nothing would pass for ever."""
     text = "\n".join(page.read_text() for page in PAGES)

@@ -52,6 +52,11 @@ WAVE_LENGTH = 5
 LEADER_SLOTS = 2
 CHECKPOINT_INTERVAL_COMMITS = 64
 """C"""
+MARGIN_ROUNDS = 256
+"""blocks kept below S for servers that lag: with G and C some 350 rounds, half a minute of common load, so that a
+restart is no reason to install a snapshot"""
+REJOIN_NONCE_SIZE_BYTES = 16
+"""of a server that lost its journal: no two of its lives draw the same"""
 FETCHES_PER_PEER_MAX = 64
 PENDING_BLOCKS_PER_PEER_MAX = 1024
 """blocks that wait for ancestors, per sender"""
@@ -279,5 +284,5 @@ LOG_ENTRIES_PER_SERIAL_MAX = 2
 LOG_PATIENCE_MS = 1000
 LOG_PATIENCE_MS_MAX = 16_000
 """a server that has not sent the next part of a file by then is left for another; doubled after each round of all"""
-LOG_REST_MS = 200
+LOG_ROUND_PAUSE_MS = 200
 """between these rounds: servers that refuse at once are not asked without end"""
