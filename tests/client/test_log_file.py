@@ -8,7 +8,7 @@ from maftia.client.log_file import FileReading, LogPath
 from maftia.client.reply_collector import Refuted
 from maftia.core.errors import Code
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import LOG_PART_SIZE_BYTES_MAX, LOG_PATIENCE_MS, LOG_PATIENCE_MS_MAX, LOG_REST_MS
+from maftia.core.limits import LOG_PART_SIZE_BYTES_MAX, LOG_PATIENCE_MS, LOG_PATIENCE_MS_MAX, LOG_ROUND_PAUSE_MS
 from maftia.dca.messages import LogFile, LogFileQuery, Refused
 from maftia.log.tiles import BUNDLE_SIZE_BYTES_MAX, Tile
 from tests.client.authority import rid
@@ -147,7 +147,7 @@ def test_who_is_busy_is_asked_again_after_a_rest_and_not_without_end() -> None:
     assert hear(reading, 0, BUSY) == (1, 0)
     assert hear(reading, 1, NOT_THERE) == (2, 0)
     assert hear(reading, 2, BUSY, 50) is None
-    assert reading.wake_at == 50 + LOG_REST_MS
+    assert reading.wake_at == 50 + LOG_ROUND_PAUSE_MS
     assert reading.on_timer(reading.wake_at - 1) == []
     [say] = reading.on_timer(reading.wake_at)
     assert say.server == 0
