@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from maftia.cli.status import query_status
 from maftia.core.cluster_file import ClusterFile
 
 CATCH_UP_TIMEOUT_S = 60.0
+WITHOUT_IDENTITY = ("log", "show")
+"""commands that ask as nobody in particular"""
 
 
 @click.command(short_help="Watch a cluster at work.")
@@ -72,6 +75,7 @@ class Demo:
         serial = self._use_all_four(cluster)
         self._use_three(cluster, serial)
         self._recover(cluster)
+        self._read_log(serial)
         self._stop()
         self._print_summary(time.monotonic() - began)
 
@@ -129,6 +133,14 @@ class Demo:
         self._tell("server 3 holds the same state again", time.monotonic() - began)
         self._same_state(cluster)
 
+    def _read_log(self, serial: str) -> None:
+        self._title(
+            "Log", "Every record with its evidence, in order, under the servers' signatures; all of it re-computed."
+        )
+        self._maftia("log verified", "log", "verify")
+        self._title("Show", "What became of the revoked certificate: when it came and went, by whom, who vouched.")
+        self._maftia("history shown", "show", serial)
+
     def _stop(self) -> None:
         self._title("Stop", "SIGTERM: each server flushes and exits.")
         began = time.monotonic()
@@ -141,7 +153,7 @@ class Demo:
 
     def _maftia(self, what: str, verb: str, *arguments: str, expect: int = 0) -> dict[str, Any]:
         shown = [verb, "--cluster", "ca/cluster.toml", *arguments]
-        own = [] if "--identity" in arguments else ["--identity", "identity.pem"]
+        own = [] if "--identity" in arguments or verb in WITHOUT_IDENTITY else ["--identity", "identity.pem"]
         output = self._run("maftia", what, [*shown, *own, "--json"], shown=shown, expect=expect)
         value: dict[str, Any] = json.loads(output)
         self._explain(value)
@@ -163,7 +175,9 @@ class Demo:
         name = {"dealer": "maftia-dealer"}.get(program[-1], Path(program[-1]).name)
         self.console.print(f"  [bold]$ {escape(' '.join([name, *(shown or arguments)]))}[/]")
         began = time.monotonic()
-        done = subprocess.run([*program, *arguments], cwd=self.folder, capture_output=True, text=True, check=False)
+        own = {**os.environ, "XDG_STATE_HOME": str(self.folder / "state")}  # what is kept goes with the folder
+        command = [*program, *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=own, capture_output=True, text=True, check=False)
         if done.returncode != expect:
             raise CommandError(1, "demo", f"{name} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         if shown is None:
@@ -175,6 +189,10 @@ class Demo:
         if value["error"]:
             error = value["error"]
             self.console.print(f"  refused: {error['code']} ({error['servers_agreeing']} servers agree)")
+        elif "root" in value:
+            self.console.print(f"  {value['size']} entries, root {value['root'][:16]}…, signed by {value['signers']}")
+        elif "events" in value:
+            self.console.print("  " + ", ".join(f"{one['event']} {one['time']}" for one in value["events"]))
         elif "serial" in value:
             self.console.print(f"  {value['status']} {value['serial']} in {value['elapsed_ms']} ms")
         elif "revoked" in value:

@@ -138,9 +138,7 @@ def record_lines(record: dict[str, Any]) -> Iterator[str]:
     if request is None:
         yield f"a record of kind {record['kind']} that this version does not read"
         return
-    yield _asked(request)
-    if request.get("change"):
-        yield _changed(request["change"])
+    yield _changed(request["change"]) if request.get("change") else _asked(request)
     yield f"client {request['client'][:16]}…, rid {request['rid']}"
     if vouched := vouching(request["evidence"]):
         yield vouched
@@ -148,8 +146,10 @@ def record_lines(record: dict[str, Any]) -> Iterator[str]:
 
 def vouching(evidence: dict[str, Any]) -> str:
     """Who vouched for a request, and by what it was let in."""
-    servers = ", ".join(str(one["server"]) for one in evidence["attestations"])
-    said = [f"servers {servers} attested the key"] if servers else []
+    by_gatherer: dict[str, list[str]] = {}
+    for one in evidence["attestations"]:
+        by_gatherer.setdefault(one["gatherer"], []).append(str(one["server"]))
+    said = [f"servers {', '.join(servers)} attested ({gatherer})" for gatherer, servers in by_gatherer.items()]
     said += ["certification request"] if evidence["csr"] else []
     for what, plural in (("keys", "keys"), ("tokens", "tokens"), ("authorities", "authorities")):
         said += [f"{plural} {', '.join(f'{one[:16]}…' for one in evidence[what])}"] if evidence[what] else []

@@ -83,14 +83,15 @@ def _as_json(server: ServerStatus) -> dict[str, Any]:
 
 def _print_table(cluster: ClusterFile, servers: tuple[ServerStatus, ...]) -> None:
     title = f"{cluster.organization}: n = {cluster.n}, t = {cluster.t}"
-    table = Table("server", "address", "state", "round", "commit", "state digest", "peers", title=title)
+    table = Table("server", "address", "state", "round", "commit", "log", "state digest", "peers", title=title)
     for server in servers:
         reply = server.reply
         if reply is None:
             table.add_row(str(server.server), server.address, "unreachable")
             continue
-        row = [escape(printable(reply.state)), str(reply.round), str(reply.commit), reply.state_digest.hex()[:16]]
-        table.add_row(str(server.server), server.address, *row, " ".join(map(str, reply.peers)))
+        row = [escape(printable(reply.state)), *map(str, (reply.round, reply.commit, reply.log_size))]
+        peers = " ".join(map(str, reply.peers))
+        table.add_row(str(server.server), server.address, *row, reply.state_digest.hex()[:16], peers)
     Console().print(table)
     for server in servers:
         if server.problem:

@@ -134,7 +134,8 @@ class User:
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {"XDG_CONFIG_HOME": str(self.home / "config"), "COLUMNS": "200"}
+        config, state = str(self.home / "config"), str(self.home / "state")
+        return {"XDG_CONFIG_HOME": config, "XDG_STATE_HOME": state, "COLUMNS": "200"}
 
     def openssl(self, *arguments: str | Path) -> str:
         """What openssl prints; it must succeed."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 MESSAGE_SIZE_BYTES_MAX = 64 * 1024
+PREPARED = ("certificates", "status", "csr", "authorization", "admin", "history", "log")
 
 
 class Prepared:
@@ -63,7 +64,7 @@ class Begun:
 
 def serve() -> None:
     """The child's side: until the parent is gone."""
-    for module in ("dealer.cli", "maftia.cli.app", "maftia.cli.certificates", "maftia.cli.status"):
+    for module in ("dealer.cli", "maftia.cli.app", *(f"maftia.cli.{name}" for name in PREPARED)):
         importlib.import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     commands = socket.socket(fileno=0)
