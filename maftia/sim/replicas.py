@@ -22,6 +22,8 @@ from maftia.dca.fold import Effect
 from maftia.dca.registry import Registry
 from maftia.dca.service import Service, ServiceConfig
 from maftia.dca.state import MemoryKeyValue, State
+from maftia.log.tiles import CHECKPOINT_PATH
+from maftia.log.write import LogWrite
 from maftia.replica.checkpoints import verify_certificate
 from maftia.replica.handler import HandlerConfig, ReplicaHandler
 from maftia.replica.purposes import signing_purposes
@@ -37,6 +39,8 @@ CHECKPOINT_INTERVAL_COMMITS = 8
 """often, so that the certified horizon moves within a short run"""
 SYNCS_UNSETTLED_MAX = 200
 """how many turns of a server's state a crash of its machine may lose"""
+LOG_WRITE_MS = 20
+"""between the files of the log and the state that knows of them"""
 VERSION = "simulated"
 _SHARE_TAG = b"sign-share"
 _TAG_WITHIN_BYTES = 16
@@ -52,6 +56,8 @@ class DurableStore:
         """old values, to undo with"""
         self._unsettled: dict[bytes, bytes | None] = {}
         self._syncs = 0
+        self.log: dict[str, bytes] = {}
+        """files of the log: durable as soon as they are written"""
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
@@ -75,6 +81,14 @@ class DurableStore:
         self._syncs += 1
         if self._syncs % SYNCS_UNSETTLED_MAX == 0:
             self._unsettled.clear()
+
+    def store_log(self, write: LogWrite) -> None:
+        """Files of the log, as the driver has them written."""
+        self.log.update({**write.full, **write.partial})
+        if write.checkpoint:
+            self.log[CHECKPOINT_PATH] = write.checkpoint
+        for path in [path for path in self.log if path.startswith(tuple(f"{folder}/" for folder in write.outgrown))]:
+            del self.log[path]
 
     def crash(self, *, of_machine: bool) -> None:
         """Lose what a crash of this kind loses."""
@@ -127,7 +141,7 @@ class Cluster:
     ) -> Replica:
         """A server on its store; one that is corrupted is not watched, and may have another coin."""
         order = AtomicBroadcast(self._order_config(me, coin or self.coin(me)))
-        service = Service(self._service_config(me), store)
+        service = Service(self._service_config(me), store, store.log.get)
         purposes = signing_purposes(self.scheme(me))
         keys = self.keys
         config = HandlerConfig(keys.domain, keys.quorums, self.authenticator(me), purposes, VERSION, first)
@@ -254,6 +268,7 @@ class ReplicaNetwork(Network[bytes, Reply]):
         self.stores = stores
         self._applied: dict[PartyId, int] = {}
         """highest commit of a step that was executed"""
+        self._storing_log: set[PartyId] = set()
         self.kill_at_signing: set[PartyId] = set()
         """crash as soon as a certificate is entered and not signed"""
         self.on_replies: Callable[[PartyId, list[Reply]], None] = lambda _, __: None
@@ -267,6 +282,7 @@ class ReplicaNetwork(Network[bytes, Reply]):
         """As any, and the store loses what such a crash loses: every second one is of the whole machine."""
         super().crash(party)
         self.stores[party].crash(of_machine=self.random.random() < 0.5)
+        self._storing_log.discard(party)
         self.on_crash(party)
 
     def restart(self, party: PartyId) -> None:
@@ -287,9 +303,25 @@ class ReplicaNetwork(Network[bytes, Reply]):
         if isinstance(machine, Replica):
             self._applied[party] = max(self._applied.get(party, 0), machine.service.commit_index)
             self._check_leaving(party, step)
+            self._store_log(party, machine)
             if party in self.kill_at_signing and machine.handler.is_busy:
                 self.kill_at_signing.discard(party)
                 self.crash(party)
+
+    def _store_log(self, party: PartyId, replica: Replica) -> None:
+        """As the driver does: files, and later the word that they are there; a crash may come between."""
+        write = None if party in self._storing_log else replica.handler.log_to_write()
+        if write is None:
+            return
+        self._storing_log.add(party)
+        self.stores[party].store_log(write)
+        life = self.seats[party].life
+        self.at(self.now_ms + LOG_WRITE_MS, lambda: self._log_stored(party, life, write))
+
+    def _log_stored(self, party: PartyId, life: int, write: LogWrite) -> None:
+        if self.seats[party].life == life:
+            self._storing_log.discard(party)
+            self.act(party, lambda machine, _: machine.handler.log_written(write))
 
     def _break(self, sender: PartyId, to: PartyId) -> None:
         was_up = (sender, to) in self._links
