@@ -21,9 +21,10 @@ from maftia.dca.evidence import CHALLENGE_GATHERER, Claim, attest
 from maftia.dca.form import read_request, subject_of
 from maftia.dca.messages import Attested, ClientMessage, Confirm, Outcome, Refused, ServerMessage, Welcome
 from maftia.dca.requests import Answer, Attestation
+from maftia.log.checkpoint import LogCheckpoint
 from maftia.replica.checkpoints import VOTE_TAG
 from maftia.replica.handler import PeerMessage
-from maftia.replica.messages import Done, Need, Share, Vote
+from maftia.replica.messages import Done, Head, Need, Share, Vote
 from maftia.replica.purposes import CERTIFICATE
 from maftia.replica.sessions import Reply
 from maftia.replica.signing import SHARE_TAG
@@ -275,9 +276,11 @@ class Voting(Corrupt):
     """Votes for checkpoints that are none."""
 
     def frames(self, to: PartyId, frame: bytes) -> Sequence[bytes]:
-        """Another state, far commits, two votes, or somebody else's signature."""
+        """Another state or log, far commits, two votes, or somebody else's signature."""
         del to
         vote = _read(frame)
+        if isinstance(vote, Head):
+            return self._heads(vote)
         if not isinstance(vote, Vote):
             return (frame,)
         wrong = self._vote(vote.commit, self.random.randbytes(32))
@@ -285,6 +288,17 @@ class Voting(Corrupt):
         stolen = Vote(vote.commit, self.random.randbytes(32), vote.signature)
         said = self.random.choice(([wrong], [far, wrong], [wrong, vote], [stolen], [stolen, vote]))
         return [encode(one) for one in said]
+
+    def _heads(self, true: Head) -> Sequence[bytes]:
+        wrong = self._head(true.size, self.random.randbytes(32))
+        far = self._head(true.size + self.random.randint(1, 10**6), true.root)
+        stolen = Head(true.size + 1, true.root, true.state, true.signature)
+        said = self.random.choice(([wrong], [far, wrong], [wrong, true], [stolen], [stolen, true]))
+        return [encode(one) for one in said]
+
+    def _head(self, size: int, root: bytes) -> Head:
+        auth = self.corruption.cluster.authenticator(self.corruption.me)
+        return Head(size, root, b"", auth.sign_checkpoint(LogCheckpoint(size, root)))
 
     def _vote(self, commit: int, digest: bytes) -> Vote:
         auth = self.corruption.cluster.authenticator(self.corruption.me)

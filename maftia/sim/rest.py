@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from maftia.core.errors import MaftiaError
 from maftia.core.identifiers import PartyId
 from maftia.dca.state import recompute_digest
+from maftia.log.audit import audit
+from maftia.log.checkpoint import read_certified
+from maftia.log.tiles import CHECKPOINT_PATH
 from maftia.sim.checkers import ViolationError, check_no_honest_blamed, check_times
 from maftia.sim.network import START_UTC_MS
 from maftia.sim.replicas import DurableStore, Replica, ReplicaNetwork
@@ -56,6 +60,7 @@ def check_rest(run: Run) -> None:
         _check_finished(party, replica, run)
     _check_equal(replicas)
     _check_certificates(replicas)
+    _check_logs(run, replicas)
     _check_answers(replicas, run.witness)
     check_no_honest_blamed(run.plan.honest, {party: run.network.seats[party].faults for party in run.plan.honest})
     _check_times(run)
@@ -103,6 +108,24 @@ def _check_certificates(replicas: Mapping[PartyId, Replica]) -> None:
 def _certificates(replica: Replica) -> tuple[bytes | None, ...]:
     entries = replica.service._state.scan(b"certificate/")
     return tuple(replica.service.certificate(key.removeprefix(b"certificate/")) for key, _ in entries)
+
+
+def _check_logs(run: Run, replicas: Mapping[PartyId, Replica]) -> None:
+    """Every honest server has published the whole log, and its files are the log that was signed."""
+    keys = run.network.cluster.keys
+    for party, replica in replicas.items():
+        ledger, files = replica.service.ledger, run.stores[party].log
+        if ledger.published_size != ledger.size:
+            raise ViolationError(f"log: {party} has published {ledger.published_size} of {ledger.size} entries")
+        if ledger.size == 0:
+            continue
+        try:
+            certified = read_certified(keys.domain, keys.quorums, keys.verify_keys, files[CHECKPOINT_PATH])
+            audit(files.get, certified)
+        except MaftiaError as error:
+            raise ViolationError(f"log: the files of {party} are not the log: {error}") from error
+        if (certified.size, certified.root) != (ledger.size, ledger.head().root):
+            raise ViolationError(f"log: the checkpoint in files of {party} is not that of its state")
 
 
 def _check_answers(replicas: Mapping[PartyId, Replica], witness: Witness) -> None:
