@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 
+import click
 import pytest
 
+from dealer.cli import dealer
+from maftia.cli.app import maftia
 from maftia.core import limits
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +25,8 @@ _MODULE = re.compile(r"`((?:maftia|dealer|bench)/(?:[\w/]+\.py|[\w/]*(?<!/v1)))`
 _SHORT_MODULE = re.compile(r"`(\w+/\w+\.py)`")
 _LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 _BOUND = re.compile(r"`([A-Z][A-Z0-9_]+)` = ([0-9][0-9,]*)")
+
+PROGRAMS = {"maftia": maftia, "maftia-dealer": dealer}
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
@@ -59,6 +65,32 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_named_bound_is_the_codes(page: Path) -> None:
     for name, value in _BOUND.findall(page.read_text()):
         assert getattr(limits, name) == float(value.replace(",", "")), name
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of every command of ours in the page's blocks, without what prompts and comments it."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.split(" ")[0] in PROGRAMS]
+
+
+def test_every_command_exists_with_its_options() -> None:
+    count = 0
+    for page in (ROOT / "README.md", *PAGES):
+        for name, *words in commands(page):
+            command, options = PROGRAMS[name], {"--help", "--version"}
+            while isinstance(command, click.Group):
+                options |= {option for parameter in command.params for option in parameter.opts}
+                word = next(word for word in words if not word.startswith("-"))
+                words = words[words.index(word) + 1 :]
+                found = command.get_command(click.Context(command), word)
+                assert found is not None, f"{page.name}: {name} … {word}"
+                command = found
+            options |= {option for parameter in command.params for option in parameter.opts}
+            unknown = {word.split("=")[0] for word in words if word.startswith("--")} - options
+            assert not unknown, f"{page.name}: {name} {command.name}: {unknown}"
+            count += 1
+    assert count >= 20
 
 
 def test_no_bound_is_defined_twice() -> None:
