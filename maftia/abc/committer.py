@@ -207,6 +207,16 @@ class Committer:
             return []
         return self._see_share(round_ - SHARE_DISTANCE_ROUNDS, block)
 
+    def install(self, next_round: int, next_slot: int) -> None:
+        """Go on with this slot: what stands before it is decided elsewhere.
+
+        What is known of it and of later slots stays: votes, certificates and shares are facts of the blocks.
+        """
+        self._next_round, self._next_slot = next_round, next_slot
+        self._elections = {round_: held for round_, held in self._elections.items() if round_ >= next_round}
+        self._shares = {round_: shares for round_, shares in self._shares.items() if round_ >= next_round}
+        self._cones = {ref: cone for ref, cone in self._cones.items() if ref.round > next_round}
+
     def take_committed(self) -> Iterator[Committed]:
         """Consume the longest decided prefix of slots; yields those that commit."""
         while (election := self._elections.get(self._next_round)) is not None:

@@ -30,6 +30,7 @@ from maftia.abc.block import Block
 from maftia.abc.commit import BlockRef, Commit, OrderState, ProcessedBlock
 from maftia.abc.committer import Committed
 from maftia.abc.dag import Dag
+from maftia.core.errors import InvariantError
 from maftia.core.hashing import H
 from maftia.core.identifiers import Domain
 
@@ -78,6 +79,24 @@ class Delivery:
     def is_delivered(self, digest: bytes) -> bool:
         """Whether a record of this digest went out and the filter still remembers it."""
         return digest in self._delivered
+
+    def install(self, state: OrderState) -> None:
+        """Stand where a certified checkpoint stands, further on."""
+        if state.commit <= self.index or state.epoch != self._epoch:
+            raise InvariantError("a checkpoint of this epoch is installed, and only forwards")
+        self.index, self.horizon, self.time_ms = state.commit, state.horizon, state.time_ms
+        self._history = state.history
+        self._processed, self._output, self._delivered_in = {}, {}, {}
+        for entry in state.processed:
+            self._processed.setdefault(entry.ref.round, {})[entry.ref] = entry.output
+            self._output.setdefault(entry.ref.round, set()).add(entry.ref.author)
+        for round_, digest in state.delivered:
+            self._delivered_in.setdefault(round_, []).append(digest)
+        self._delivered = {digest for _, digest in state.delivered}
+
+    def is_output(self, ref: BlockRef) -> bool:
+        """Whether the block went out, and is still above H."""
+        return self._processed.get(ref.round, {}).get(ref, False)
 
     def commit(self, committed: Committed) -> Delivered:
         """The next commit."""

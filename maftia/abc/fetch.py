@@ -20,9 +20,17 @@ import heapq
 from collections import deque
 from dataclasses import dataclass, field
 
+from maftia.abc.block import SignedBlock
 from maftia.abc.commit import BlockRef
+from maftia.abc.dag import Dag
+from maftia.abc.messages import Blocks
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import FETCH_REFERENCES_MAX, FETCHES_PER_PEER_MAX
+from maftia.core.limits import (
+    BLOCK_MESSAGE_BYTES_MAX,
+    FETCH_ANSWER_BYTES_MAX,
+    FETCH_REFERENCES_MAX,
+    FETCHES_PER_PEER_MAX,
+)
 
 FETCH_PAUSE_MS_MIN = 250
 FETCH_PAUSE_MS_MAX = 4000
@@ -152,3 +160,21 @@ class Fetcher:
     def _is_current(self, due_ms: int, ref: BlockRef) -> bool:
         want = self._wants.get(ref)
         return want is not None and want.due_ms == due_ms
+
+
+def answer_fetch(dag: Dag, refs: tuple[BlockRef, ...]) -> list[Blocks]:
+    """What is accepted here of these, within the bound of one answer."""
+    answers: list[Blocks] = []
+    chosen: list[SignedBlock] = []
+    size_bytes = sent_bytes = 0
+    for ref in dict.fromkeys(refs):  # one that is named twice is sent once
+        block = dag.get(ref)
+        if block is None or sent_bytes + block.size_bytes > FETCH_ANSWER_BYTES_MAX:
+            continue
+        if chosen and size_bytes + block.size_bytes > BLOCK_MESSAGE_BYTES_MAX:
+            answers.append(Blocks(tuple(chosen)))
+            chosen, size_bytes = [], 0
+        chosen.append(block.signed)
+        size_bytes += block.size_bytes
+        sent_bytes += block.size_bytes
+    return [*answers, Blocks(tuple(chosen))] if chosen else answers

@@ -118,13 +118,14 @@ class Intake:
 
     def _see_author(self, block: Block, step: OrderStep) -> None:
         if block.author == self._me:
-            self._restart.is_lost = True  # signed by this server, and not known here
+            self._restart.shown(block.ref.round)  # signed by this server, and not known here
         proof = self._equivocators.see(block)
         if proof is not None:
             self._expose(block.author, proof, step)
 
     def _expose(self, author: PartyId, proof: Twins, step: OrderStep) -> None:
         """Gossip a proof once and blame its author."""
+        step.records.append(encode(proof))  # a restarted server holds on to it
         step.send(None, proof)
         step.faults.append(Fault(author, "equivocation", encode(proof)))
         if author == self._me:

@@ -11,9 +11,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from maftia.abc.block import SignedBlock, SignedRef
-from maftia.abc.commit import BlockRef
+from maftia.abc.commit import BlockRef, OrderState
 from maftia.core.codec import Wire
-from maftia.core.limits import FETCH_REFERENCES_MAX
+from maftia.core.limits import FETCH_REFERENCES_MAX, REJOIN_NONCE_SIZE_BYTES
 
 
 class Blocks(Wire, tag="abc-blocks"):
@@ -56,7 +56,39 @@ class Twins(Wire, tag="abc-twins"):
     second: SignedRef
 
 
-OrderMessage = Blocks | Stream | Fetch | Holds | Twins
+class Gone(Wire, tag="abc-gone"):
+    """Answers `Fetch` and `Holds` where blocks at or below S are not here: a certified checkpoint stands for them."""
+
+    horizon: int
+    """S of the sender"""
+    commit: int
+    """of the checkpoint that S is from"""
+
+
+class Lost(Wire, tag="abc-lost"):
+    """My journal is gone: which is the highest block that you signed, and your newest certified checkpoint?"""
+
+    nonce: Annotated[bytes, Meta(min_length=REJOIN_NONCE_SIZE_BYTES, max_length=REJOIN_NONCE_SIZE_BYTES)]
+    """fresh for this life"""
+
+
+class Spoken(Wire, tag="abc-spoken"):
+    """Answers `Lost`."""
+
+    nonce: Annotated[bytes, Meta(min_length=REJOIN_NONCE_SIZE_BYTES, max_length=REJOIN_NONCE_SIZE_BYTES)]
+    newest: SignedRef | None
+    """the sender's own block of the highest round; None: it never made one"""
+    commit: int
+    """of the newest certified checkpoint that the sender has reached or installed; 0 before the first"""
+
+
+class Lift(Wire, tag="abc-lift"):
+    """Somebody has something to say and may not say it below this round: make blocks up to it."""
+
+    round: int
+
+
+OrderMessage = Blocks | Stream | Fetch | Holds | Twins | Gone | Lost | Spoken | Lift
 
 
 class AcceptedBlock(Wire, tag="abc-accepted"):
@@ -72,4 +104,37 @@ class HorizonMoved(Wire, tag="abc-horizon"):
     commit: int
 
 
-OrderRecord = AcceptedBlock | HorizonMoved
+class Installed(Wire, tag="abc-installed"):
+    """Journal: a certified checkpoint of the peers took the place of all that was not reached before it."""
+
+    state: OrderState
+
+
+class Compacted(Wire, tag="abc-compacted"):
+    """Journal: its first record after a compaction; stands for all that was journalled before."""
+
+    state: OrderState
+    """the newest certified checkpoint that was reached"""
+    deleted: int
+    """blocks at or below this round are deleted"""
+    spoken: tuple[SignedRef, ...]
+    """of each author whose newest block is deleted: its name"""
+    own_deleted: int
+    """highest round of an own block that is deleted; 0 if none"""
+    floor: int
+    """of the last rejoin (`Rejoined`); 0 before the first"""
+    is_lost: bool
+    """a rejoin has begun and not ended"""
+
+
+class JournalLost(Wire, tag="abc-journal-lost"):
+    """Journal: what was signed before is not known; no block is made before `Rejoined`."""
+
+
+class Rejoined(Wire, tag="abc-rejoined"):
+    """Journal: no block that is made from here on has a round at or below the floor."""
+
+    floor: int
+
+
+OrderRecord = AcceptedBlock | HorizonMoved | Installed | Compacted | JournalLost | Rejoined | Twins

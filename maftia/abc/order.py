@@ -12,13 +12,19 @@ Guarantees:
 * Agreed time: never decreases, and each commit's lies between two correct clocks.
 * Quiescence: once all is delivered, nothing is sent.
 
-Messages: Blocks, Stream, Fetch, Holds, Twins (messages.py).
+Messages: Blocks, Stream, Fetch, Holds, Twins, Gone, Lost, Spoken, Lift (messages.py).
 
 Why it works: committer.py (agreement on slots), delivery.py (output), producer.py
 (when blocks are made, and why that ends and goes on), dag.py (why only a certified
-horizon excuses missing ancestors), streams.py (restart rule), each with its argument.
+horizon excuses missing ancestors, and why nothing that is deleted is needed), streams.py
+(restart rule), rejoin.py (lost journals), behind.py (who must install), each with its
+argument.
 
-Deviations: blocks at or below S are kept and served until snapshots can be installed.
+Install: a certified checkpoint's order state is what this server would have computed had
+it taken part: state is a function of the commits.  From there on the slots above are
+decided by blocks above S, which the peers hold.  Own blocks made before stay own.
+
+Deviations: blocks in the MARGIN_ROUNDS below S are kept and served to those who lag.
 Signatures are over (round, digest), so proofs and claims travel without bodies.
 
 Durability: one step that makes a block carries, in its records, the accepted blocks in
@@ -26,12 +32,17 @@ the new block's past that are not durable yet, then the block.  Decisions and ou
 recomputed by `recover`.  Received blocks outside that past are not journalled: what
 they decided is decided again, alike, from what the others still hold.  When S moves, all
 accepted blocks are flushed before the mark, so that a replay reaches the checkpoint.
+`compact` gives the records of a new journal, which begins with the newest certified
+state that was reached.
 
 Caller must: 1. make `records` durable before any message of the same or a later step
 leaves; 2. after `recover`, skip the commits that it stored already; 3. call `start` once,
 before `peer_connected`, with `first_start` only where this init file never ran before; 4. call `peer_connected`
 whenever an outgoing link came up; 5. call `on_timer` at `wake_at`; 6. take the messages
-of the peers in turn; 7. journal a checkpoint's certificate before `checkpoint_certified`.
+of the peers in turn; 7. journal a checkpoint's certificate before `checkpoint_certified`;
+8. have the service's snapshot of a commit durable before the records of `install` or `compact`
+at that commit are; 9. upon `behind`, fetch a checkpoint of that commit or a later one, verify and install it;
+10. upon `has_lost_journal`, call `start_lost` with a fresh nonce instead of `start`, or later.
 
 Limits and cost: per round a server sends one block to each other and verifies n-1
 signatures and t+1 coin shares; pending blocks, fetches and records are bounded
@@ -41,105 +52,47 @@ signatures and t+1 coin shares; pending blocks, fetches and records are bounded
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from maftia.abc.block import Block, BlockRules, SignedBlock
+from maftia.abc.block import SignedBlock
 from maftia.abc.commit import BlockRef, OrderState
-from maftia.abc.committer import Committer
-from maftia.abc.dag import Dag
-from maftia.abc.delivery import Delivery, record_digest
-from maftia.abc.equivocation import Equivocators
-from maftia.abc.intake import Intake, OrderStep
+from maftia.abc.delivery import record_digest
+from maftia.abc.fetch import answer_fetch
+from maftia.abc.intake import OrderStep
 from maftia.abc.messages import (
     AcceptedBlock,
     Blocks,
+    Compacted,
     Fetch,
+    Gone,
     Holds,
-    HorizonMoved,
+    Installed,
+    JournalLost,
+    Lift,
+    Lost,
     OrderMessage,
     OrderRecord,
+    Spoken,
     Stream,
     Twins,
 )
-from maftia.abc.producer import Producer
-from maftia.abc.streams import Restart, Streams, stream_from
+from maftia.abc.order_config import GATHER_WAIT_MS, OrderConfig
+from maftia.abc.ordering import Ordering
+from maftia.abc.streams import stream_from
 from maftia.core.codec import decode, encode
 from maftia.core.errors import InvariantError, MaftiaError
-from maftia.core.identifiers import Domain, PartyId
-from maftia.core.limits import (
-    BLOCK_MESSAGE_BYTES_MAX,
-    BLOCK_SIZE_BYTES_MAX,
-    BLOCKS_PER_MESSAGE_MAX,
-    CHECKPOINT_INTERVAL_COMMITS,
-    FETCH_ANSWER_BYTES_MAX,
-    FETCH_REFERENCES_MAX,
-    KEPT_ROUNDS,
-    LEADER_SLOTS,
-    RECORD_SIZE_BYTES_MAX,
-    REFERENCE_WINDOW_ROUNDS,
-)
-from maftia.core.quorum import Quorums
-from maftia.core.signing import Authenticator
+from maftia.core.identifiers import PartyId
+from maftia.core.limits import BLOCKS_PER_MESSAGE_MAX, FETCH_REFERENCES_MAX, RECORD_SIZE_BYTES_MAX
 from maftia.core.step import Fault, Now
-from maftia.threshold.coin import Coin
 
-GATHER_WAIT_MS = 5
-RECORD_FRAMING_BYTES_MAX = 256
+__all__ = ["GATHER_WAIT_MS", "AtomicBroadcast", "OrderConfig", "OverloadedError"]
 
 
 class OverloadedError(MaftiaError):
     """As many records wait for the order as this server keeps: try another one, or later."""
 
 
-@dataclass(frozen=True, slots=True)
-class OrderConfig:
-    """Who orders, and with what.  All but `gather_wait_ms` are the same on every server."""
-
-    domain: Domain
-    quorums: Quorums
-    me: PartyId
-    auth: Authenticator
-    coin: Coin
-    genesis_time_ms: int
-    """time of dealing, UTC: agreed time before the first commit"""
-    gather_wait_ms: int = GATHER_WAIT_MS
-    """how long to wait for the last blocks of a round before making the next"""
-    leader_slots: int = LEADER_SLOTS
-    kept_rounds: int = KEPT_ROUNDS
-    checkpoint_interval: int = CHECKPOINT_INTERVAL_COMMITS
-
-    def __post_init__(self) -> None:
-        if self.leader_slots < 1 or self.kept_rounds < 2 * REFERENCE_WINDOW_ROUNDS or self.checkpoint_interval < 1:
-            raise ValueError("at least one slot a round, 2W rounds kept, a commit between checkpoints")
-        if self.auth.me != self.me or self.me not in self.quorums.parties:
-            raise ValueError("`me` is the server that the authenticator signs as")
-
-
-class AtomicBroadcast:
-    """One server's part in the order."""
-
-    def __init__(self, config: OrderConfig) -> None:
-        self._config = config
-        quorums, me = config.quorums, config.me
-        self._rules = BlockRules(config.domain, quorums, config.auth)
-        self._dag = Dag(quorums)
-        self._committer = Committer(self._dag, quorums, config.coin, min(config.leader_slots, quorums.n))
-        self._delivery = Delivery(
-            self._dag, config.domain, config.genesis_time_ms, config.kept_rounds, config.checkpoint_interval
-        )
-        equivocators = self._equivocators = Equivocators(self._rules)
-        self._producer = Producer(
-            self._rules, self._dag, self._delivery, equivocators, config.coin, config.gather_wait_ms
-        )
-        self._streams = Streams()
-        self._restart = Restart(quorums, me)
-        self._queries: dict[PartyId, int] = {}
-        """the newest query of each peer"""
-        self._intake = Intake(self._rules, self._dag, equivocators, self._streams, self._restart, self._accepted)
-        self._undurable: dict[BlockRef, Block] = {}
-        self._certified: OrderState | None = None
-        self._due_ms: int | None = None
-        self._now = Now(0, config.genesis_time_ms)
+class AtomicBroadcast(Ordering):
+    """One server's part in the order: its inputs, and the messages of the peers."""
 
     # --- what the caller may ask
 
@@ -170,19 +123,27 @@ class AtomicBroadcast:
         return self._dag.horizon
 
     @property
+    def certified_commit(self) -> int:
+        """Commit of the newest certified checkpoint that was reached or installed; 0 before the first."""
+        return self._certified_commit
+
+    @property
+    def behind(self) -> int | None:
+        """Commit of a certified checkpoint that this server cannot do without, as t+1 peers say; None: all is well.
+
+        Ordinary ways stay open meanwhile: it becomes None when they, or an install, lead there.
+        """
+        return self._behind.commit(self._delivery.index)
+
+    @property
     def is_busy(self) -> bool:
         """Something waits to be delivered."""
         return self._producer.is_busy()
 
     @property
-    def may_produce(self) -> bool:
-        """Active: started, and after a restart enough others have said what they hold of this server."""
-        return self._restart.may_produce
-
-    @property
     def has_lost_journal(self) -> bool:
-        """A peer showed a block that this server signed and does not know: it stays silent."""
-        return self._restart.is_lost
+        """What this server signed is not all known to it: it makes no blocks until it has rejoined."""
+        return self._restart.is_lost or self._rejoin.is_due
 
     @property
     def equivocators(self) -> frozenset[PartyId]:
@@ -196,28 +157,72 @@ class AtomicBroadcast:
     # --- inputs
 
     def recover(self, records: Iterable[bytes]) -> OrderStep:
-        """Replay the journal.  Outputs all commits that it leads to, from the first.
+        """Replay the journal.  Outputs all commits that it leads to, from the first after its newest installed state.
 
         Raises InvariantError or FormatError where the journal is not what this server wrote.
         """
         step = OrderStep()
         for record in records:
-            entry: OrderRecord = decode(record, OrderRecord, BLOCK_SIZE_BYTES_MAX + RECORD_FRAMING_BYTES_MAX)
-            if isinstance(entry, AcceptedBlock):
-                self._replay(self._rules.read(entry.block), step)
-            else:
-                self._replay_horizon(entry, step)
-        self._undurable.clear()
+            entry: OrderRecord = decode(record, OrderRecord, len(record))
+            self._replay(entry, step)
+            self._undurable.clear()
         return OrderStep(outputs=step.outputs)
 
     def start(self, now: Now, first_start: bool = False) -> OrderStep:
-        """Begin, after `recover`.
+        """Begin, after `recover`.  Raises InvariantError where the journal is lost: `start_lost` is due.
 
         `first_start`: this init file never ran before, so no block of its can exist;
         otherwise no block is made before n-t-1 others have said what they hold.
         """
+        if self._rejoin.is_due:
+            raise InvariantError("what this server signed is not known: it rejoins or stays silent")
         self._restart.start(now.utc_ms, first_start)
         return self._finish(OrderStep(), now)
+
+    def start_lost(self, nonce: bytes, now: Now) -> OrderStep:
+        """Begin with a lost journal, or find out later that it is: silent until it has rejoined (rejoin.py).
+
+        `nonce`: REJOIN_NONCE_SIZE_BYTES fresh random bytes.
+        """
+        step = OrderStep()
+        if not self._rejoin.is_due:
+            step.records.append(encode(JournalLost()))
+        self._restart.start(now.utc_ms, first_start=False)
+        self._rejoin.begin(nonce)
+        step.send(None, Lost(nonce))
+        return self._finish(step, now)
+
+    def install(self, state: OrderState, now: Now) -> OrderStep:
+        """Take over a certified checkpoint's order state.  One that is not above this server's commit changes nothing.
+
+        The caller has verified the certificate, and has the service's snapshot of that commit.
+        Outputs the commits that follow from what is here already.
+        """
+        step = OrderStep()
+        if state.commit > self._delivery.index:
+            step.records.append(encode(Installed(state)))
+            self._install(state, step)
+            self._delete_old()
+            for peer in self._others():
+                step.send(peer, self._holds(peer, query=0, answers=0))
+        return self._finish(step, now)
+
+    def compact(self, durable_commit: int) -> list[bytes]:
+        """The records of a journal that may replace the present one; none while nothing may.
+
+        `durable_commit`: the caller's store holds the service's state of this commit, or a later
+        one, durably.  Every record of earlier steps is in the journal, or in these records.
+        """
+        state = self._passed
+        if state is None or state.commit > durable_commit:
+            return []
+        producer, dag = self._producer, self._dag
+        first = Compacted(
+            state, dag.deleted, dag.spoken(), producer.deleted_round, self._restart.floor, self._rejoin.is_due
+        )
+        durable = (block for block in dag.blocks() if block.ref not in self._undurable)
+        entries = [first, *self._equivocators.proofs.values(), *(AcceptedBlock(block.signed) for block in durable)]
+        return [encode(entry) for entry in entries]
 
     def submit(self, record: bytes, now: Now) -> OrderStep:
         """Order these bytes (1…RECORD_SIZE_BYTES_MAX).  Known and delivered ones change nothing.
@@ -248,11 +253,23 @@ class AtomicBroadcast:
                 self._on_holds(sender, message, now, step)
             case Twins():
                 self._intake.learn_twins(sender, message, step)
+            case Gone(_, commit):
+                self._behind.claimed(sender, commit)
+            case Lost(nonce):
+                self._on_lost(sender, nonce, step)
+            case Spoken():
+                self._on_spoken(sender, message, step)
+            case Lift(round_):
+                self._producer.lift(sender, round_)
         return self._finish(step, now)
 
     def peer_connected(self, peer: PartyId, now: Now) -> OrderStep:
         """The link to this peer is new: what was sent on the old one may be lost.  Idempotent."""
         step = OrderStep()
+        self._behind.link_renewed(peer)
+        self._lifted.discard(peer)
+        if self._rejoin.nonce is not None:
+            step.send(peer, Lost(self._rejoin.nonce))
         # the answer to this peer's query may have been lost with my link to it: say it again
         answers = self._queries.get(peer, 0)
         step.send(peer, self._holds(peer, query=max(1, self._restart.query), answers=answers))
@@ -290,21 +307,12 @@ class AtomicBroadcast:
         self._streams.answered(sender, more)
 
     def _on_fetch(self, sender: PartyId, refs: tuple[BlockRef, ...], step: OrderStep) -> None:
-        # upon fetch: send what is accepted here, within the bound of one answer
-        chosen: list[SignedBlock] = []
-        size_bytes = sent_bytes = 0
-        for ref in dict.fromkeys(refs[:FETCH_REFERENCES_MAX]):  # one that is named twice is sent once
-            block = self._dag.get(ref)
-            if block is None or sent_bytes + block.size_bytes > FETCH_ANSWER_BYTES_MAX:
-                continue
-            if chosen and size_bytes + block.size_bytes > BLOCK_MESSAGE_BYTES_MAX:
-                step.send(sender, Blocks(tuple(chosen)))
-                chosen, size_bytes = [], 0
-            chosen.append(block.signed)
-            size_bytes += block.size_bytes
-            sent_bytes += block.size_bytes
-        if chosen:
-            step.send(sender, Blocks(tuple(chosen)))
+        # upon fetch: send what is accepted here, and say of what S stands for that it is gone
+        asked = refs[:FETCH_REFERENCES_MAX]
+        for answer in answer_fetch(self._dag, asked):
+            step.send(sender, answer)
+        if any(0 < ref.round <= self._dag.horizon and ref not in self._dag for ref in asked):
+            self._tell_gone(sender, step)
 
     def _on_holds(self, sender: PartyId, holds: Holds, now: Now, step: OrderStep) -> None:
         # upon holds: what it shows of me may be news; what it lacks of me is streamed
@@ -316,6 +324,28 @@ class AtomicBroadcast:
             self._intake.fetcher.link_renewed(sender, now.monotonic_ms)
         blocks, more = stream_from(self._producer.own, holds.after)
         step.send(sender, Stream(blocks, more))
+        if holds.after < self._producer.deleted_round:
+            self._tell_gone(sender, step)
+
+    def _tell_gone(self, peer: PartyId, step: OrderStep) -> None:
+        gone = self._behind.tell(peer, self._dag.horizon, self._certified_commit)
+        if gone is not None:
+            step.send(peer, gone)
+
+    def _on_lost(self, sender: PartyId, nonce: bytes, step: OrderStep) -> None:
+        # upon LOST(nonce): say what I signed last, unless I do not know it myself
+        newest = self._dag.newest_ref(self._config.me)
+        has_spoken = newest is not None and newest.ref.round > self._restart.floor
+        if not self.has_lost_journal and (has_spoken or self._restart.floor == 0):
+            step.send(sender, Spoken(nonce, newest, self._certified_commit))
+
+    def _on_spoken(self, sender: PartyId, spoken: Spoken, step: OrderStep) -> None:
+        # upon SPOKEN to my nonce: it counts when all that it names is here
+        if not self._rejoin.is_true(sender, spoken):
+            step.faults.append(Fault(sender, "false-answer", encode(spoken)))
+        elif self.is_rejoining:
+            self._rejoin.answered(sender, spoken)
+            self._behind.claimed(sender, spoken.commit)
 
     def _check_own(self, holds: Holds) -> None:
         """A block that I signed and do not know shows that my journal is lost."""
@@ -323,85 +353,4 @@ class AtomicBroadcast:
         if shown is None or shown.ref.author != self._config.me or shown.ref in self._dag:
             return
         if shown.ref.round > self._dag.horizon and self._rules.is_signed(shown):
-            self._restart.is_lost = True
-
-    def _holds(self, peer: PartyId, query: int, answers: int) -> Holds:
-        newest = self._dag.newest(peer)
-        after = self._streams.asking(peer, len(self._dag))
-        return Holds(None if newest is None else newest.signed_ref, after, query, answers)
-
-    # --- consequences
-
-    def _finish(self, step: OrderStep, now: Now) -> OrderStep:
-        """After every input: make the blocks that are due, move S, ask for what is missing."""
-        self._now = now
-        self._make_blocks(now, step)
-        while self._move_horizon(step):
-            self._make_blocks(now, step)  # what S excused may have made one due
-        for peer, refs in self._intake.fetcher.pump(now.monotonic_ms):
-            step.send(peer, Fetch(refs))
-        for peer in self._streams.to_ask(self._dag.top_round, len(self._dag)):
-            step.send(peer, self._holds(peer, query=0, answers=0))
-        return step
-
-    def _make_blocks(self, now: Now, step: OrderStep) -> None:
-        self._due_ms = None
-        while self._restart.may_produce:
-            self._due_ms = self._producer.due_ms(now)
-            if self._due_ms is None or self._due_ms > now.monotonic_ms:
-                break
-            self._make_block(now, step)
-
-    def _make_block(self, now: Now, step: OrderStep) -> None:
-        block = self._producer.make(now)
-        self._producer.note_own(block)
-        self._intake.accept(block, step)
-        # durable before visible: the new block's past, then the block, stand before its message
-        self._journal([kept for kept in self._undurable.values() if self._producer.is_in_past(kept.ref)], step)
-        step.send(None, Blocks((block.signed,)))
-
-    def _accepted(self, block: Block, step: OrderStep) -> None:
-        """A block entered the DAG."""
-        self._undurable[block.ref] = block
-        self._producer.note_accepted(block)
-        step.faults += self._committer.see(block)
-        for committed in self._committer.take_committed():
-            # durable before visible: the journal holds what decided, before anything that follows from it leaves
-            self._journal(list(self._undurable.values()), step)
-            delivered = self._delivery.commit(committed)
-            self._producer.note_delivered(delivered)
-            step.outputs.append(delivered.commit)
-
-    def _move_horizon(self, step: OrderStep) -> bool:
-        """S = the horizon of the newest certified checkpoint that is journalled and reached.  Whether it moved."""
-        certified = self._certified
-        if certified is None or certified.commit > self._delivery.index:
-            return False
-        self._certified = None
-        if certified.horizon <= self._dag.horizon:
-            return False
-        self._journal(list(self._undurable.values()), step)
-        step.records.append(encode(HorizonMoved(certified.horizon, certified.commit)))
-        self._raise_horizon(certified.horizon, step)
-        return True
-
-    def _raise_horizon(self, horizon: int, step: OrderStep) -> None:
-        self._dag.raise_horizon(horizon)
-        self._producer.note_horizon()
-        self._intake.horizon_moved(step)
-
-    def _journal(self, blocks: list[Block], step: OrderStep) -> None:
-        for block in blocks:
-            del self._undurable[block.ref]
-            step.records.append(encode(AcceptedBlock(block.signed)))
-
-    def _replay(self, block: Block, step: OrderStep) -> None:
-        if block.author == self._config.me and block.ref.round > self._producer.last_round:
-            self._producer.note_own(block)
-        self._equivocators.see(block)
-        self._intake.accept(block, step)
-
-    def _replay_horizon(self, entry: HorizonMoved, step: OrderStep) -> None:
-        if self._delivery.index < entry.commit:
-            raise InvariantError("the journal names a checkpoint that it does not reach")
-        self._raise_horizon(entry.horizon, step)
+            self._restart.shown(shown.ref.round)

@@ -10,6 +10,16 @@ has dealt with, by an author who is not blacklisted or in the past of my last bl
 *Join*: an accepted block of a round above my last exists.  Without it, a server that
 decides by a block that only it received goes idle and strands the others.
 
+Floor: no block is made at or below it.  It stands for own blocks that are deleted here, or
+were signed in a life whose journal is lost (rejoin.py); such a block is no reference either.
+
+After an install: no block is made before q authors have blocks above S, and none references
+a block at or below S.  Its content could not go out any more, and a server whose S is lower
+might never find it.  Otherwise T-W lies above S anyway.
+
+Lift: who may not make blocks up to its floor and is busy asks the others to go there; they
+join if it is at most two rounds above what q authors have reached.
+
 Why it ends: when all is delivered nobody is busy, and once all have a block in the top
 round nobody joins: an idle cluster sends nothing.  A corrupt server can tease with empty
 blocks; rounds made for *join* alone are paced, 50 ms doubling to 1 s.
@@ -37,6 +47,8 @@ from maftia.threshold.coin import Coin
 
 PACE_MS_MIN = 50
 PACE_MS_MAX = 1000
+LIFT_ROUNDS_MAX = 2
+"""how far above the round of q authors a peer can lift a server: a floor lies no higher (rejoin.py)"""
 
 
 class Producer:
@@ -68,11 +80,16 @@ class Producer:
         self._target_since = (0, 0)
         self._join_since = (0, 0)
         self._pace_ms = PACE_MS_MIN
+        self._lifts: dict[PartyId, int] = {}
+        self.floor = 0
+        """rounds at or below it are closed to this server"""
+        self.deleted_round = 0
+        """highest round of an own block that is deleted"""
 
     @property
     def last_round(self) -> int:
-        """Round of the own last block; 0 before the first."""
-        return self.own[-1].ref.round if self.own else 0
+        """Round of the own last block, or the floor if that is higher; 0 before the first."""
+        return max(self.own[-1].ref.round, self.floor) if self.own else self.floor
 
     @property
     def target(self) -> int:
@@ -86,8 +103,16 @@ class Producer:
         )
 
     def joins(self) -> bool:
-        """An accepted block of a round above my last exists."""
-        return self._dag.top_round > self.last_round
+        """An accepted block of a round above my last exists, or somebody needs one."""
+        return self._dag.top_round > self.last_round or self._is_lifted()
+
+    def lift(self, peer: PartyId, round_: int) -> None:
+        """A peer needs blocks up to this round."""
+        self._lifts[peer] = round_
+
+    def _is_lifted(self) -> bool:
+        highest = self._dag.quorum_round + LIFT_ROUNDS_MAX
+        return any(self.last_round < round_ <= highest for round_ in self._lifts.values())
 
     def is_in_past(self, ref: BlockRef) -> bool:
         """Whether the block is my last one or in its past."""
@@ -133,15 +158,52 @@ class Producer:
         self.pool.reclaim(lambda carrier: carrier.round <= horizon)
 
     def note_horizon(self) -> None:
-        """S moved: names at or below it are not asked for any more."""
-        self._past = {ref for ref in self._past if ref.round > self._dag.horizon}
+        """S moved: names at or below it are not asked for any more.
+
+        Nor are others' records at or below it adopted: an honest author has them in its next block.
+        """
+        horizon = self._dag.horizon
+        self._past = {ref for ref in self._past if ref.round > horizon}
+        self._orphans = {ref: orphan for ref, orphan in self._orphans.items() if ref.round > horizon}
+
+    def note_installed(self) -> None:
+        """A checkpoint was installed: others have dealt with these blocks and records."""
+        delivery = self._delivery
+        self.pool.forget([digest for digest in self.pool.digests() if delivery.is_delivered(digest)])
+        self.pool.reclaim(lambda carrier: carrier.round <= delivery.horizon)
+        self._unprocessed = {
+            ref: block
+            for ref, block in self._unprocessed.items()
+            if ref.round > delivery.horizon and not delivery.is_processed(ref)
+        }
+        self._orphans = {ref: orphan for ref, orphan in self._orphans.items() if not delivery.is_output(ref)}
+
+    def forget_through(self, round_: int) -> None:
+        """D moved: own blocks at or below it leave, and what was said there stays said."""
+        kept = [block for block in self.own if block.ref.round > round_]
+        if len(kept) < len(self.own):
+            self.resume_deleted(self.own[-len(kept) - 1].ref.round)
+        self.own = kept
+
+    def resume_deleted(self, round_: int) -> None:
+        """The highest own block that is deleted."""
+        self.deleted_round = max(self.deleted_round, round_)
+        self.raise_floor(round_)
+
+    def raise_floor(self, round_: int) -> None:
+        """Rounds at or below this one are closed."""
+        self.floor = max(self.floor, round_)
+
+    def restore_own(self, block: Block) -> None:
+        """An own block at or below S, read back from a compacted journal: its records are settled."""
+        self.own.append(block)
 
     def due_ms(self, now: Now) -> int | None:
         """When (monotonic) to make the block for T; None while the rule does not hold."""
         target = self.target
         if self._target_since[0] != target:
             self._target_since = (target, now.monotonic_ms)
-        if target <= self.last_round:
+        if target <= self.last_round or 0 < self._dag.horizon >= self._dag.quorum_round:
             return None
         self._adopt(target - REFERENCE_WINDOW_ROUNDS)
         if self.is_busy():
@@ -162,10 +224,11 @@ class Producer:
 
     def _refs(self, target: int) -> tuple[BlockRef, ...]:
         """My last block first, then of each other author the newest that is a parent or not yet in my past."""
-        lowest = max(0, target - REFERENCE_WINDOW_ROUNDS)
+        horizon = self._dag.horizon
+        lowest = max(0, target - REFERENCE_WINDOW_ROUNDS, horizon + 1 if horizon else 0)
         refs = []
         mine = self.own[-1].ref if self.own else self._rules.genesis[self._me]
-        if mine.round >= lowest:
+        if mine.round >= lowest and (mine.round > self.floor or self.floor == 0):
             refs.append(mine)
         for author in map(PartyId, self._rules.quorums.parties):
             if author != self._me:

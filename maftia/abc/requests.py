@@ -43,6 +43,10 @@ class RequestPool:
     def __contains__(self, digest: bytes) -> bool:
         return digest in self._sizes
 
+    def digests(self) -> list[bytes]:
+        """Of all records that are held."""
+        return list(self._sizes)
+
     def can_submit(self) -> bool:
         """Whether one more record of an own client fits."""
         is_room = self._own_bytes + RECORD_SIZE_BYTES_MAX <= PENDING_RECORDS_BYTES_MAX

@@ -46,6 +46,14 @@ class Streams:
 
     def __init__(self) -> None:
         self._follows: dict[PartyId, _Follow] = {}
+        self._floor = 0
+
+    def raise_floor(self, horizon: int) -> None:
+        """S moved: nobody's blocks at or below it are asked for any more."""
+        self._floor = max(self._floor, horizon)
+        for follow in self._follows.values():
+            follow.cursor = max(follow.cursor, horizon)
+            follow.next = max(follow.next, horizon + 1)
 
     def cursor(self, author: PartyId) -> int:
         """`Holds.after` for this author."""
@@ -100,7 +108,7 @@ class Streams:
         ]
 
     def _of(self, author: PartyId) -> _Follow:
-        return self._follows.setdefault(author, _Follow())
+        return self._follows.setdefault(author, _Follow(cursor=self._floor, next=self._floor + 1))
 
 
 class Restart:
@@ -116,6 +124,10 @@ class Restart:
         """number of this life; 0 before the start"""
         self.is_lost = False
         """a peer showed a block that this server signed and does not know"""
+        self.floor = 0
+        """own blocks at or below it may be of a life whose journal is lost (rejoin.py)"""
+        self.shown_round = 0
+        """highest round of an own block that is not known here"""
 
     def start(self, query: int, first_start: bool) -> None:
         """A life begins."""
@@ -127,6 +139,16 @@ class Restart:
         """A peer said what it holds of me, in answer to this query."""
         if query == self.query and self._started and peer != self._me:
             self._answered.add(peer)
+
+    def shown(self, round_: int) -> None:
+        """Somebody has an own block that is not known here; after a rejoin those up to its floor are expected."""
+        self.shown_round = max(self.shown_round, round_)
+        self.is_lost = self.is_lost or round_ > self.floor
+
+    def rejoined(self, floor: int) -> None:
+        """Nothing that any life has signed lies above the floor."""
+        self.floor = floor
+        self.is_lost = self.shown_round > floor
 
     @property
     def may_produce(self) -> bool:

@@ -149,7 +149,7 @@ def test_canary_blame_counted_per_twin() -> None:
 def test_canary_missing_ancestors_excused_by_ones_own_horizon() -> None:
     assert_caught(
         Bug(
-            "maftia.abc.order:AtomicBroadcast._accepted",
+            "maftia.abc.order:AtomicBroadcast._deliver",
             "step.outputs.append(delivered.commit)",
             "step.outputs.append(delivered.commit); self._dag.raise_horizon(self._delivery.horizon)",
         ),
@@ -240,7 +240,7 @@ WEAKENED = {
         check_q_minus_1_parents_are_refused,
     ),
     "round": (
-        Bug("maftia.abc.dag:Dag.accept", "may_proceed(authors)", "may_proceed([*authors, -1])"),
+        Bug("maftia.abc.dag:Dag._enter", "may_proceed(authors)", "may_proceed([*authors, -1])"),
         test_production.test_needs_q_authors_in_the_round_below,
     ),
     "restart": (

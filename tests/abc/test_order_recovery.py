@@ -95,7 +95,7 @@ def check_what_is_delivered_is_in_the_journal() -> None:
 
 def test_canary_commits_come_out_before_what_decided_is_journalled() -> None:
     bug = Bug(
-        "maftia.abc.order:AtomicBroadcast._accepted", "self._journal(list(self._undurable.values()), step)", "pass"
+        "maftia.abc.order:AtomicBroadcast._deliver", "self._journal(list(self._undurable.values()), step)", "pass"
     )
     assert_caught(bug, check_what_is_delivered_is_in_the_journal)
 
