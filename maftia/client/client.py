@@ -320,7 +320,8 @@ class Client:
         It is worth what its hashes lead to: compare it with a certified root.
         """
         asked = tuple(servers) or tuple(self.links)
-        return await self._board.run(FileReading(self.new_rid(), file, asked, now_ms()), timeout_s)
+        reading = FileReading(self.cluster.quorums, self.new_rid(), file, asked, now_ms())
+        return await self._board.run(reading, timeout_s)
 
     async def log_of(self, serial: bytes, *, timeout_s: float = TIMEOUT_S) -> tuple[Inclusion, ...]:
         """The entries by which a certificate came and went, in order, each proven; may be none."""

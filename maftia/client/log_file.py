@@ -8,7 +8,8 @@ reached, it is had.
 
 Messages: LOGFILEQUERY with an offset; LOGFILE: the file's size and a part, as long as may
 be.  A part that is shorter, another size than before, a refusal or silence for as long
-as the patience lasts: the next server is asked, from the beginning.
+as the patience lasts: the next server is asked, from the beginning.  That nobody has the
+file is believed of all that were to be asked, or of t+1 when no other is reached.
 
 Why it works: each server has its turn again and again, and the patience doubles after
 each round, so the slowest honest server's file is had in the end; nobody can make the
@@ -38,6 +39,7 @@ from maftia.core.limits import (
     LOG_PATIENCE_MS_MAX,
     LOG_ROUND_PAUSE_MS,
 )
+from maftia.core.quorum import Quorums
 from maftia.dca.messages import LogFile, LogFileQuery, Refused, ServerMessage
 from maftia.log.merkle import HASH_SIZE_BYTES
 from maftia.log.tiles import TILE_WIDTH, Tile
@@ -84,8 +86,9 @@ class LogPath:
 class FileReading:
     """The state machine of one reading; used as a `Conversation` is."""
 
-    def __init__(self, rid: bytes, file: LogPath, servers: Sequence[PartyId], now_ms: int) -> None:
+    def __init__(self, quorums: Quorums, rid: bytes, file: LogPath, servers: Sequence[PartyId], now_ms: int) -> None:
         """`servers` in the order in which they are asked."""
+        self._quorums = quorums
         self.rid = rid
         self._file = file
         self._servers = tuple(servers)
@@ -136,7 +139,7 @@ class FileReading:
             return []
         if isinstance(message, LogFile):
             return self._on_part(message, now_ms)
-        # upon REFUSED: the next; where all refuse, so it is
+        # upon REFUSED: the next; where nobody is left, so it is
         if isinstance(message, Refused) and message.code not in BUSY and message.code in set(Code):
             self._refused[server] = Refusal(Code(message.code), printable(message.detail))
         return self._leave(now_ms)
@@ -164,6 +167,13 @@ class FileReading:
     def _can_be_asked(self) -> bool:
         return self._present in self._connected and self._present not in self._refused
 
+    @property
+    def _nobody_has_it(self) -> bool:
+        """All have refused; or t+1, and everybody who is connected."""
+        refused = self._refused.keys()
+        reached = self._connected.intersection(self._servers)
+        return refused >= set(self._servers) or (self._quorums.has_honest(refused) and refused >= reached)
+
     def _on_part(self, part: LogFile, now_ms: int) -> list[Say]:
         # upon LOGFILE: the part that was asked for, whole; the last makes the file
         if self._size is None:
@@ -182,7 +192,7 @@ class FileReading:
     def _leave(self, now_ms: int) -> list[Say]:
         """On to the next server that can be asked; after the last, a rest, and more patience."""
         self._parts, self._size = bytearray(), None
-        if len(self._refused) == len(self._servers):
+        if self._nobody_has_it:
             self.result = Refuted(next(iter(self._refused.values())), frozenset(self._refused))
             return []
         while self._turn < len(self._servers) - 1:

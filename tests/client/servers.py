@@ -66,9 +66,10 @@ class LogFolder(dict[str, bytes]):
 class Servers:
     """n servers; `replace` puts a liar (or nobody) in a server's place, for clients and peers alike."""
 
-    def __init__(self, nursery: trio.Nursery, n: int = 4) -> None:
+    def __init__(self, nursery: trio.Nursery, n: int = 4, **dealing: Any) -> None:
+        """`dealing`: as of `sample_cluster`."""
         self.nursery = nursery
-        self.dealing = sample_cluster(n)
+        self.dealing = sample_cluster(n, **dealing)
         self.logs = [Log() for _ in range(n)]
         self.liars: dict[int, Behaviour | None] = {}
         self.drivers = [self._driver(PartyId(i)) for i in range(n)]
@@ -87,6 +88,10 @@ class Servers:
         """From now on this server does that, or is away (None)."""
         self.liars[party] = behaviour
 
+    def honest(self, party: int) -> Behaviour:
+        """What this server does for a client."""
+        return partial(self.drivers[party].serve_client, source=SOURCE)
+
     async def start(self) -> None:
         for i, driver in enumerate(self.drivers):
             if i not in self.liars:
@@ -100,7 +105,7 @@ class Servers:
     def _client(self, party: int) -> Connect:
         async def connect() -> Channel:
             near, far = self._pair(party, CLIENT_FRAME_SIZE_BYTES_MAX)
-            behaviour = self.liars.get(party, partial(self.drivers[party].serve_client, source=SOURCE))
+            behaviour = self.liars.get(party, self.honest(party))
             assert behaviour is not None
             self.nursery.start_soon(_quietly, behaviour, far)
             return near

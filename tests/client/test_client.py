@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -35,10 +36,10 @@ def key(seed: int = 1) -> SubjectKey:
 
 @asynccontextmanager
 async def cluster(
-    liars: dict[int, Behaviour | None] | None = None, n: int = 4
+    liars: dict[int, Behaviour | None] | None = None, n: int = 4, **dealing: Any
 ) -> AsyncIterator[tuple[Servers, Client]]:
     async with trio.open_nursery() as nursery:
-        servers = Servers(nursery, n)
+        servers = Servers(nursery, n, **dealing)
         for party, behaviour in (liars or {}).items():
             servers.replace(party, behaviour)
         await servers.start()

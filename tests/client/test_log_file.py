@@ -9,6 +9,7 @@ from maftia.client.reply_collector import Refuted
 from maftia.core.errors import Code
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import LOG_PART_SIZE_BYTES_MAX, LOG_PATIENCE_MS, LOG_PATIENCE_MS_MAX, LOG_ROUND_PAUSE_MS
+from maftia.core.quorum import Quorums
 from maftia.dca.messages import LogFile, LogFileQuery, Refused
 from maftia.log.tiles import BUNDLE_SIZE_BYTES_MAX, Tile
 from tests.client.authority import rid
@@ -26,7 +27,7 @@ BUSY = Refused(RID, Code.OVERLOADED, "busy")
 
 
 def read(file: LogPath = TILE, connected: tuple[int, ...] = (0, 1, 2), first: int | None = 0) -> FileReading:
-    reading = FileReading(RID, file, SERVERS, 0)
+    reading = FileReading(Quorums.of(4), RID, file, SERVERS, 0)
     said = reading.begin({party(i): b"" for i in connected})
     assert [say.server for say in said] == ([] if first is None else [first])
     return reading
@@ -140,6 +141,21 @@ def test_who_has_it_not_is_left_and_where_nobody_has_it_that_is_the_result() -> 
     hear(reading, 2, NOT_THERE)
     assert isinstance(reading.result, Refuted)
     assert (reading.result.refusal.code, reading.result.servers) == (Code.NOT_FOUND, set(SERVERS))
+
+
+def test_of_those_reached_t_plus_1_must_refuse_where_others_are_away() -> None:
+    reading = read(connected=(0, 1))
+    assert hear(reading, 0, NOT_THERE) == (1, 0)
+    hear(reading, 1, NOT_THERE)
+    assert isinstance(reading.result, Refuted)
+    reading = read(connected=(0,))
+    assert hear(reading, 0, NOT_THERE) is None
+    assert reading.result is None  # one alone may lie
+    assert reading.welcomed(party(2), b"") == []
+    [say] = reading.on_timer(reading.wake_at)
+    assert say.server == 2
+    hear(reading, 2, part(RID, HASHES))
+    assert reading.result == HASHES
 
 
 def test_who_is_busy_is_asked_again_after_a_rest_and_not_without_end() -> None:
