@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from maftia.core.cluster_file import KEY_MAJOR
 from maftia.core.codec import decode
@@ -199,8 +201,8 @@ def test_its_key_and_names_are_those_of_the_request(bound):
         csr(SIGNED, names=("dns:a.example", "dns:b.example"), bound=bind),
         csr(SIGNED, names=("dns:a.example", "dn:CN=a.example"), bound=bind),
     ]
-    for given in wrong[:3]:
-        shown = examined(PLAIN_POLICY, csr=given)
+    for other in wrong[:3]:
+        shown = examined(PLAIN_POLICY, csr=other)
         assert shown.refusal is not None
         assert (shown.refusal.code, shown.is_confirmed, shown.keys) == (Code.MALFORMED, False, frozenset())
     assert examined(PLAIN_POLICY, csr=wrong[3]).refusal is None, (
@@ -403,3 +405,45 @@ def test_all_refusals_are_constant_texts():
     found = [value for value in vars(examiner_module).values() if isinstance(value, Refusal)]
     assert len(found) == 7
     assert all(refusal.detail for refusal in found)
+
+
+# --- in whatever order, beside whatever else
+
+
+GOOD = {
+    "attestations": attestations(SIGNED, servers=(0, 2, 3)),
+    "proofs": tuple(ALICE.compose.prove(SIGNED, key.spki, key.sign) for key in (KEY, OTHER_KEY)),
+    "tokens": (ALICE.compose.spend(SIGNED, SigningKey(H("token"))),),
+    "authorizations": (word(),),
+    "certificates": (ALICE.compose.vouch(SIGNED, b"\x40" + bytes(15), OTHER_KEY.spki, OTHER_KEY.sign),),
+}
+
+
+@settings(derandomize=True, max_examples=40, deadline=None)
+@given(st.data())
+def test_bad_evidence_beside_good_harms_nobody_in_any_order(data):
+    """What others put in, or who carries the evidence leaves as it is, cannot undo what was shown."""
+    expected = examiner(EVERY_MODE).examine(case_of(SIGNED), RecordBody(SIGNED.data, **GOOD), NOW)
+    mixed = {}
+    for field, good in GOOD.items():
+        bad = [msgspec.structs.replace(each, signature=data.draw(st.binary(max_size=80))) for each in good]
+        mixed[field] = tuple(
+            data.draw(st.permutations([*good, *data.draw(st.lists(st.sampled_from(bad), max_size=2))]))
+        )
+    assert examiner(EVERY_MODE).examine(case_of(SIGNED), RecordBody(SIGNED.data, **mixed), NOW) == expected
+
+
+@settings(derandomize=True, max_examples=40, deadline=None)
+@given(st.sets(st.sampled_from(sorted(GOOD))))
+def test_each_kind_of_evidence_shows_what_it_shows_and_nothing_else(given_fields):
+    empty = RecordBody(SIGNED.data, (), (), ())
+    shown = examiner(EVERY_MODE).examine(
+        case_of(SIGNED), msgspec.structs.replace(empty, **{field: GOOD[field] for field in given_fields}), NOW
+    )
+    assert shown.is_confirmed == ("attestations" in given_fields)
+    proven = {DIGEST, key_digest(OTHER_KEY.spki)} if "proofs" in given_fields else set()
+    assert shown.keys == proven | ({DIGEST} if "attestations" in given_fields else set())
+    shows = (("tokens", shown.tokens), ("authorizations", shown.authorizations), ("certificates", shown.certificates))
+    for field, found in shows:
+        assert bool(found) == (field in given_fields)
+    assert (shown.refusal, shown.validated, shown.faults) == (None, frozenset(), ())
