@@ -134,9 +134,7 @@ class Demo:
         self._same_state(cluster)
 
     def _read_log(self, serial: str) -> None:
-        self._title(
-            "Log", "Every record with its evidence, in order, under the servers' signatures; all of it re-computed."
-        )
+        self._title("Log", "Every record with its evidence, in order; all of it re-computed, and signed.")
         self._maftia("log verified", "log", "verify")
         self._title("Show", "What became of the revoked certificate: when it came and went, by whom, who vouched.")
         self._maftia("history shown", "show", serial)

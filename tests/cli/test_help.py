@@ -78,6 +78,13 @@ def complete(program: str, what: str, folder: Path, **more: str) -> str:
         ("maftia", "maftia retrieve --consistency ", ["plain,ordered", "plain,quorum"]),
         ("maftia", "maftia renew --if", ["plain,--if-within"]),
         ("maftia", "maftia renew --cert ", ["file,"]),
+        ("maftia", "maftia a", ["plain,authorize", "plain,admin"]),
+        ("maftia", "maftia issue --profile e", ["plain,email"]),
+        ("maftia", "maftia issue --kind enc", ["plain,encryption"]),
+        ("maftia", "maftia admin po", ["plain,policy"]),
+        ("maftia", "maftia admin token ", ["plain,add", "plain,list", "plain,remove"]),
+        ("maftia", "maftia log ", ["plain,check", "plain,prove", "plain,show", "plain,verify"]),
+        ("maftia", "maftia log check ", ["file,"]),
         ("maftia-dealer", "maftia-dealer deal --imp", ["plain,--import-key", "plain,--import-passphrase-file"]),
     ],
 )

@@ -45,8 +45,7 @@ def test_tokens_come_go_and_change_and_all_else_stays_with_its_comments() -> Non
 @pytest.mark.parametrize(
     "tokens",
     [
-        f'token = [ {{ public_key = "{KEYS[0].hex()}", uses = 1 }}, # one\n'
-        f' {{public_key = "{KEYS[1].hex()}", uses=2}} ]\n',
+        f'token = [{{ public_key = "{KEYS[0].hex()}", uses = 1 }}, # one\n]\n',
         f'"token" = [\n{{ public_key = "{KEYS[0].hex()}", uses = 1 }},\n]\n',
         "token = []\n",
     ],
