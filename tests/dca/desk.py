@@ -265,8 +265,8 @@ CREDENTIALS: dict[str, Evidence] = {
 
 
 @cache
-def prepared(mode: str, policy: str, *, held: bool) -> Desk:
-    """One certificate that vouches, one revoked, one token spent; and, if asked for, Alice's of KEY for NAME."""
+def prepared(mode: str, policy: str, held: SubjectKey | None = None, purpose: str = SIGNATURE) -> Desk:
+    """One certificate that vouches, one revoked, one token spent; and Alice's for NAME, if a key is given."""
     desk = Desk(mode, policy)
     desk.hold(Client("vouching"), VOUCHING, "dns:vouching.example")
     serial = desk.hold(Client("revoked"), REVOKED, "dns:revoked.example")
@@ -276,8 +276,8 @@ def prepared(mode: str, policy: str, *, held: bool) -> Desk:
     signed = spender.issue(desk.rid(), ed25519_key("spender"), "dns:spender.example", profile=PROFILE)
     given = [*attestations(signed), *desk.gathered(signed, 3)]
     assert desk.order(spender.compose.record(signed, given, tokens=[spender.compose.spend(signed, SPENT)])).code == ""
-    if held:
-        desk.hold(ALICE, KEY, NAME)
+    if held is not None:
+        desk.hold(ALICE, held, NAME, purpose)
     return desk
 
 

@@ -18,6 +18,7 @@ from maftia.core.errors import Code
 from maftia.core.hashing import H
 from maftia.core.policy import parse_policy
 from maftia.core.spki import key_digest
+from maftia.core.x509 import issuer_of
 from maftia.dca import policy_in_force, service
 from maftia.dca.change import TokenAdd
 from maftia.dca.compose import SignedRequest
@@ -41,14 +42,15 @@ from tests.dca.desk import (
 )
 from tests.dca.world import Client
 
-parse_once = cache(parse_policy)
-"""policies are immutable: a thousand cells need not read the same ten again"""
+parse_once, issuer_once = cache(parse_policy), cache(issuer_of)
+"""both are immutable: a thousand cells need not read the same few again"""
 
 
 @pytest.fixture(autouse=True)
-def _quick_policies(monkeypatch):
+def _read_once(monkeypatch):
     for module in (service, policy_in_force):
         monkeypatch.setattr(module, "parse_policy", parse_once)
+    monkeypatch.setattr(service, "issuer_of", issuer_once)
 
 
 MODES = [KEY_MAJOR, NAME_MAJOR]
@@ -142,10 +144,8 @@ UPDATE_STRICT = ISSUE_STRICT
 def test_evidence_and_credentials(mode, title, evidence, credential, word):
     kind, rules = title.split()
     policy = policy_text(mode=OPEN if credential == "open" else CLOSED, **(LENIENT if rules == "lenient" else STRICT))
-    desk = prepared(mode, policy, held=False).copy()
     key, purpose = subject_key(evidence)
-    if kind == "update":
-        desk.hold(ALICE, key, NAME, purpose)
+    desk = prepared(mode, policy, key if kind == "update" else None, purpose).copy()
     before = desk.counters()
     signed = getattr(ALICE.compose, kind)(desk.rid(), key.spki, [NAME], PROFILE, purpose)
     shown = EVIDENCE[evidence](desk, ALICE, signed, key)
@@ -231,7 +231,7 @@ def rights(desk: Desk, client: Client, signed: SignedRequest, right: str) -> dic
 def held(mode: str, *, gathering: bool = False) -> Desk:
     ask = '["open", "token", "signature", "certificate"]'
     policy = policy_text(mode=ask, gather='["post"]' if gathering else "[]")
-    return prepared(mode, policy, held=True).copy()
+    return prepared(mode, policy, KEY).copy()
 
 
 @pytest.mark.parametrize(("title", "right", "column", "word"), each(("new", NEW_CERTIFICATE)))
