@@ -276,9 +276,7 @@ def test_canary(tmp_path: Path, bug: Bug) -> None:
 def test_canary_the_checkpoint_goes_before_its_files(tmp_path: Path) -> None:
     files = "{**write.full, **write.partial}.items()"
     first_of_all = "{**({'checkpoint': write.checkpoint} if write.checkpoint else {}), "
-    bug = Bug(
-        STORE, "{**write.full, **write.partial}.items()", f"{first_of_all}**write.full, **write.partial}}.items()"
-    )
+    bug = Bug(STORE, files, first_of_all + files[1:])
 
     def check() -> None:
         shutil.rmtree(tmp_path)
