@@ -1,4 +1,4 @@
-"""Micro-benchmark of the log: appending, proofs, a whole audit, and sizes.
+"""Micro-benchmark of the log: appending, a server's ledger, proofs, a whole audit, and sizes.
 
 Each figure is CPU time of one thread, the smallest of five runs.  The log holds one
 record of 1,500 bytes a commit, the worst case for headers.  Run as
@@ -13,10 +13,18 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from maftia.abc.commit import BlockRef, Commit
 from maftia.core.codec import encode
+from maftia.core.errors import Code
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.quorum import Quorums
-from maftia.core.signing import SigningKey
+from maftia.core.signing import ServerAuthenticator, SigningKey
+from maftia.dca.evidence import Subject
+from maftia.dca.fold import Effect
+from maftia.dca.ledger import Ledger, begin_log
+from maftia.dca.registry import Registry
+from maftia.dca.requests import ISSUE, Answer
+from maftia.dca.state import MemoryKeyValue, State
 from maftia.log.audit import audit
 from maftia.log.checkpoint import LogCheckpoint, read_certified, render_checkpoint, sign_checkpoint
 from maftia.log.edge import Edge
@@ -25,10 +33,12 @@ from maftia.log.merkle import Frontier, leaf_hash
 from maftia.log.proof_file import render_proof
 from maftia.log.proofs import prove_consistency, prove_inclusion, root_of, verify_consistency, verify_inclusion
 from maftia.log.reader import TileReader
+from maftia.replica.heads import LogHeads
 
 RUNS = 5
 RECORD_SIZE_BYTES = 1500
-PROOFS = 1000
+PROOFS = COMMITS = 1000
+CLIENT = bytes(32)
 DOMAIN, QUORUMS = Domain(bytes(32), 0), Quorums(4, 1)
 KEYS = [SigningKey(bytes([party]) * 32) for party in QUORUMS.parties]
 
@@ -45,6 +55,7 @@ def main(arguments: list[str]) -> None:
     _figure("append to the edge, files included", partial(written, entries, per_commit=2), count)
     _figure("audit: read, decode, hash, compare all files", lambda: audit(files.get, checkpoint), count)
     proofs(entries, files, checkpoint)
+    served()
 
 
 def commits(count: int) -> Iterator[list[bytes]]:
@@ -53,6 +64,42 @@ def commits(count: int) -> Iterator[list[bytes]]:
         header = CommitHeader(index, 1_795_219_200_000 + index, hashlib.sha256(b"%d" % index).digest())
         record = hashlib.shake_256(b"%d" % index).digest(RECORD_SIZE_BYTES)
         yield commit_entries(header, [RecordLeaf(REQUEST, record, "", record[:16], record[:32])])
+
+
+def served() -> None:
+    """What the log adds to a commit of one record, and to its answer, at a server whose state is in memory."""
+    records = [hashlib.shake_256(b"%d" % number).digest(RECORD_SIZE_BYTES) for number in range(COMMITS)]
+    _figure("ledger: a commit of one record, written", lambda: ledger_of(records), COMMITS)
+    ledger = ledger_of(records)
+    auth = ServerAuthenticator(DOMAIN, PartyId(0), KEYS[0], tuple(key.public for key in KEYS))
+
+    def answered() -> None:
+        heads = LogHeads(QUORUMS, auth, ledger)
+        for number in range(COMMITS):
+            heads.logged(Subject(CLIENT, rid_of(number), CLIENT))
+
+    _figure("leaf, proof and signature of an answer", answered, COMMITS)
+
+
+def ledger_of(records: list[bytes]) -> Ledger:
+    """A ledger that took one record a commit; refusals, for certificates cost nothing more but their hash."""
+    state = State(MemoryKeyValue())
+    begin_log(state)
+    state.commit()
+    ledger = Ledger(state, Registry(state))
+    answer = Answer(Code.NAME_TAKEN, "", ISSUE, b"", (), 1, 1)
+    for number, record in enumerate(records, 1):
+        coin = hashlib.sha256(b"%d" % number).digest()
+        commit = Commit(number, BlockRef(number, 0, coin), 1_795_219_200_000 + number, coin, (record,), None)
+        ledger.enter(commit, [Effect(CLIENT, rid_of(number - 1), CLIENT, answer, record=record)])
+        state.commit()
+        ledger.written()
+    return ledger
+
+
+def rid_of(number: int) -> bytes:
+    """A request id."""
+    return number.to_bytes(16, "big")
 
 
 def in_state(entries: list[bytes]) -> None:
