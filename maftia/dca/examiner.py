@@ -205,11 +205,11 @@ class Examiner:
     def _validated(self, case: Case, body: RecordBody, agreed_ms: int) -> tuple[frozenset[str], tuple[Fault, ...]]:
         """The gatherers whose evidence for all names counts, and the servers that lied about it."""
         policy = self._in_force.policy
-        known = {name for profile in policy.profiles.values() for name in profile.gather}
-        attested = sorted(known & {attestation.gatherer for attestation in body.attestations})
+        attested = {attestation.gatherer for attestation in body.attestations}
+        asked_for = sorted(name for name in attested if policy.gathers(name)) if case.identifiers else ()
         validated: set[str] = set()
         faults: tuple[Fault, ...] = ()
-        for claim in self._gatherers.claims(attested, case) if case.identifiers else ():
+        for claim in self._gatherers.claims(asked_for, case):
             count = self._count(case, claim, body, agreed_ms)
             faults += count.faults
             if len(count.servers) >= policy.validation_attestations_needed(self._quorums):

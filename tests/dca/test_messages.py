@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from maftia.core.challenge import SEALED_SIZE_BYTES_MAX
 from maftia.core.codec import Wire, decode, encode
 from maftia.core.errors import FormatError
 from maftia.core.limits import (
@@ -13,6 +14,9 @@ from maftia.core.limits import (
     CERTIFICATE_ENVELOPE_BYTES_MAX,
     FRAME_SIZE_BYTES_MAX,
     GATHERER_LENGTH_MAX,
+    LOG_ENTRY_SIZE_BYTES_MAX,
+    LOG_PART_SIZE_BYTES_MAX,
+    LOG_PROOF_HASHES_MAX,
     OUTCOME_CERTIFICATES_BYTES_MAX,
     RECORD_SIZE_BYTES_MAX,
     SERVERS_MAX,
@@ -22,11 +26,24 @@ from maftia.core.limits import (
 from maftia.core.policy import DEFAULT_POLICY_TOML, parse_policy
 from maftia.core.x509 import assemble
 from maftia.dca.messages import (
+    Ask,
     Attested,
+    Challenge,
     ClientMessage,
     Confirm,
     Listed,
+    LogConsistency,
+    LogConsistencyQuery,
+    LogFile,
+    LogFileQuery,
+    Logged,
+    LogHead,
+    LogHeadQuery,
+    LogOf,
+    LogOfQuery,
     Outcome,
+    PolicyQuery,
+    PolicyReply,
     Query,
     Refused,
     ServerMessage,
@@ -35,6 +52,7 @@ from maftia.dca.messages import (
     Welcome,
 )
 from maftia.dca.requests import UPDATE, Answer, Attestation
+from maftia.log.proofs import ConsistencyProof, InclusionProof
 
 ID, RID = bytes(32), bytes(16)
 ATTESTATION = Attestation(0, "g" * GATHERER_LENGTH_MAX, ID, 0, bytes(64))
@@ -48,6 +66,18 @@ LARGEST: dict[type[Wire], Wire] = {
     Refused: Refused(RID, "c" * 64, "any text"),
     Outcome: Outcome(ID, RID, ID, b"", ()),
     StatusReply: StatusReply(0, "s" * 64, "v" * 64, 0, 0, ID, 0, (0,) * SERVERS_MAX),
+    Ask: Ask(bytes(RECORD_SIZE_BYTES_MAX), bytes(64), ID),
+    Challenge: Challenge(RID, 0, bytes(SEALED_SIZE_BYTES_MAX)),
+    PolicyQuery: PolicyQuery(RID),
+    PolicyReply: PolicyReply(RID, 0, ID, "any text", ()),
+    LogHeadQuery: LogHeadQuery(RID, 0),
+    LogHead: LogHead(RID, 0, ID, bytes(64)),
+    LogFileQuery: LogFileQuery(RID, 0, 0, 1, is_bundle=False, offset=0),
+    LogFile: LogFile(RID, 0, bytes(LOG_PART_SIZE_BYTES_MAX)),
+    LogOfQuery: LogOfQuery(RID, RID),
+    LogOf: LogOf(RID, ()),
+    LogConsistencyQuery: LogConsistencyQuery(RID, 0, 0),
+    LogConsistency: LogConsistency(RID, ConsistencyProof(0, 0, (ID,) * LOG_PROOF_HASHES_MAX)),
 }
 ANSWER = Answer(
     "",
@@ -64,6 +94,9 @@ FREE = {
     (Outcome, "certificates"),
     (Listed, "serials"),
     (Listed, "certificates"),
+    (PolicyReply, "text"),
+    (PolicyReply, "tokens"),
+    (LogOf, "entries"),
 }
 """bounded by the frame; a client keeps the newest answer of each server and shortens details"""
 
@@ -128,6 +161,19 @@ def test_an_attestation_holds_no_more_than_it_needs(field: str) -> None:
     value = longer(getattr(ATTESTATION, field))
     with pytest.raises(FormatError):
         decode(encode(msgspec.structs.replace(ATTESTATION, **{field: value})), Attestation, 1000)
+
+
+@pytest.mark.parametrize("field", ["entry", "root", "signature"])
+def test_an_entry_of_the_log_holds_no_more_than_it_may(field: str) -> None:
+    proof = InclusionProof(0, 1, (ID,) * LOG_PROOF_HASHES_MAX)
+    logged = Logged(bytes(LOG_ENTRY_SIZE_BYTES_MAX), proof, ID, bytes(64))
+    assert decode(encode(logged), Logged, 10**6) == logged
+    for longest in (
+        msgspec.structs.replace(logged, **{field: longer(getattr(logged, field))}),
+        msgspec.structs.replace(logged, proof=InclusionProof(0, 1, (*proof.hashes, ID))),
+    ):
+        with pytest.raises(FormatError):
+            decode(encode(longest), Logged, 10**6)
 
 
 def test_every_message_of_bytes_or_text_is_tried() -> None:
