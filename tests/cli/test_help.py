@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import BashComplete
 
 from dealer.cli import dealer
 from maftia.cli.app import maftia
@@ -78,13 +79,6 @@ def complete(program: str, what: str, folder: Path, **more: str) -> str:
         ("maftia", "maftia retrieve --consistency ", ["plain,ordered", "plain,quorum"]),
         ("maftia", "maftia renew --if", ["plain,--if-within"]),
         ("maftia", "maftia renew --cert ", ["file,"]),
-        ("maftia", "maftia a", ["plain,authorize", "plain,admin"]),
-        ("maftia", "maftia issue --profile e", ["plain,email"]),
-        ("maftia", "maftia issue --kind enc", ["plain,encryption"]),
-        ("maftia", "maftia admin po", ["plain,policy"]),
-        ("maftia", "maftia admin token ", ["plain,add", "plain,list", "plain,remove"]),
-        ("maftia", "maftia log ", ["plain,check", "plain,prove", "plain,show", "plain,verify"]),
-        ("maftia", "maftia log check ", ["file,"]),
         ("maftia-dealer", "maftia-dealer deal --imp", ["plain,--import-key", "plain,--import-passphrase-file"]),
     ],
 )
@@ -92,3 +86,23 @@ def test_words_are_completed(tmp_path: Path, program: str, words: str, given: li
     typed = words.split(" ")
     answer = complete(program, "bash_complete", tmp_path, COMP_WORDS=words, COMP_CWORD=str(len(typed) - 1))
     assert answer.splitlines() == given
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ("a", ["authorize", "admin"]),
+        ("issue --profile e", ["email"]),
+        ("issue --kind enc", ["encryption"]),
+        ("issue --kind encryption --key-type ", ["ec", "rsa", "ed25519", "x25519"]),
+        ("csr --for u", ["update"]),
+        ("admin po", ["policy"]),
+        ("admin --cluster c.toml token ", ["add", "list", "remove"]),
+        ("admin token add --t", ["--token-file", "--timeout"]),
+        ("log ", ["check", "prove", "show", "verify"]),
+    ],
+)
+def test_words_of_every_group_are_completed(words: str, given: list[str]) -> None:
+    *before, last = words.split(" ")
+    found = BashComplete(maftia, {}, "maftia", "_MAFTIA_COMPLETE").get_completions(before, last)
+    assert [item.value for item in found] == given
