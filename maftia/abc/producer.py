@@ -122,9 +122,10 @@ class Producer:
         """Any accepted block, own ones included."""
         if not block.body.records:
             return
-        if block.ref.round > self._delivery.horizon:
+        # after an install blocks come that commits have dealt with already
+        if block.ref.round > self._delivery.horizon and not self._delivery.is_processed(block.ref):
             self._unprocessed[block.ref] = block
-        if block.author != self._me:
+        if block.author != self._me and not self._delivery.is_output(block.ref):
             self._orphans[block.ref] = block
             if block.ref.round < self._adopted_below:
                 self._adopted_below = 0
