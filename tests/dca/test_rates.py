@@ -92,7 +92,7 @@ def test_certificates_are_counted_by_name_and_for_all():
     for _ in range(2):
         assert rates.refusal([A, B], NOW) is None
         rates.count_certificate([A, B], NOW)
-    assert rates.refusal([A], NOW) == rates.refusal([B, "dns:c.example"], NOW) == module.OF_NAME
+    assert rates.refusal([A], NOW) == rates.refusal(["dns:0.example", B], NOW) == module.OF_NAME
     for _ in range(2):
         assert rates.refusal(["dns:c.example"], NOW) is None
         rates.count_certificate(["dns:c.example"], NOW)
@@ -129,6 +129,9 @@ def test_past_windows_are_dropped_and_the_present_one_is_kept():
     rates.drop_old(NOW + WINDOW_MS)
     assert rows(state) == 2
     rates.drop_old(NOW + 2 * WINDOW_MS)
+    assert rows(state) == 0
+    rates.count_certificate([A], NOW + 2 * WINDOW_MS)
+    rates.drop_old(NOW + 3 * WINDOW_MS)
     assert rows(state) == 0
 
 
