@@ -7,6 +7,7 @@ tlog-checkpoint, signed-note, tlog-proof (bytes on disk and on paper).
     merkle       hashes, and the frontier: all of a tree that appending needs
     tiles        where hashes and entries lie in files: names and sizes, nothing else
     book         one server's log: files, and what is newer than they are
+    write        what of it is to be stored next
     edge         the right edge of the tree as tiles: entries in, files out
     reader       hashes and entries back out of files
     proofs       inclusion and consistency: made of tiles, verified by anyone

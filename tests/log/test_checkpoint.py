@@ -14,7 +14,7 @@ from maftia.core.errors import CryptoError, FormatError
 from maftia.core.hashing import encode_fields
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.quorum import Quorums
-from maftia.core.signing import SigningKey
+from maftia.core.signing import ServerAuthenticator, SigningKey
 from maftia.log.checkpoint import (
     LogCheckpoint,
     parse_checkpoint_text,
@@ -205,6 +205,14 @@ def test_the_largest_cluster_fits_a_note() -> None:
 )
 def test_canary_too_few(bug: Bug) -> None:
     assert_caught(bug, check_too_few, (pytest.fail.Exception, CryptoError))
+
+
+def test_a_servers_authenticator_signs_the_same_text_and_no_other_form() -> None:
+    authenticator = ServerAuthenticator(DOMAIN, PartyId(2), KEYS[2], tuple(VERIFY_KEYS))
+    assert authenticator.sign_checkpoint(CHECKPOINT) == sign_checkpoint(DOMAIN, CHECKPOINT, KEYS[2])
+    for line in ("two\nlines", "", "tab\t"):
+        with pytest.raises(ValueError, match="one line"):
+            authenticator.sign_checkpoint(LogCheckpoint(CHECKPOINT.size, CHECKPOINT.root, (line,)))
 
 
 def test_canary_false_line() -> None:
