@@ -12,15 +12,9 @@ from random import Random
 
 from maftia.abc.messages import OrderMessage
 from maftia.core.codec import decode, encode
-from maftia.core.errors import Code, FormatError
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import CLIENT_FRAME_SIZE_BYTES_MAX, FRAME_SIZE_BYTES_MAX
-from maftia.core.spki import UnsupportedKeyError, key_digest
+from maftia.core.limits import FRAME_SIZE_BYTES_MAX
 from maftia.core.step import Job, Now, Send, Step
-from maftia.dca.evidence import CHALLENGE_GATHERER, Claim, attest
-from maftia.dca.form import read_request, subject_of
-from maftia.dca.messages import Attested, ClientMessage, Confirm, Outcome, Refused, ServerMessage, Welcome
-from maftia.dca.requests import Answer, Attestation
 from maftia.log.checkpoint import LogCheckpoint
 from maftia.replica.checkpoints import VOTE_TAG
 from maftia.replica.handler import PeerMessage
@@ -29,29 +23,11 @@ from maftia.replica.purposes import CERTIFICATE
 from maftia.replica.sessions import Reply
 from maftia.replica.signing import SHARE_TAG
 from maftia.sim.adversary import Silent
-from maftia.sim.coins import ForgingCoin
 from maftia.sim.order import make_up
-from maftia.sim.replicas import Cluster, DurableStore, Replica, ReplicaMachine
+from maftia.sim.replicas import Cluster, Replica
 
-CORRUPTIONS = (
-    "silent",
-    "twins",
-    "sharing",
-    "withholding",
-    "coin",
-    "selective",
-    "garbage",
-    "lying",
-    "attesting",
-    "voting",
-    "clock",
-    "late",
-)
-MADE_BY_WEATHER_AND_CLOCK = ("late", "clock")
-"""these run the honest code"""
 WORDS_MAX = 300
 """how much a corrupted server says on its own account in a run"""
-AGE_MS = 86_400_000
 
 
 @dataclass
@@ -66,22 +42,6 @@ class Corruption:
     def peers(self) -> list[PartyId]:
         """All others."""
         return [PartyId(party) for party in self.cluster.keys.quorums.parties if party != self.me]
-
-
-def corrupted(how: str, cluster: Cluster, me: PartyId, seed: int) -> Callable[[bool], ReplicaMachine]:
-    """How to make a server that is corrupted in this way."""
-    corruption = Corruption(cluster, me, Random(seed << 8 | me))  # noqa: S311 (a simulation runs on its seed)
-    coin = cluster.coin(me)
-    forged = {"coin": ForgingCoin(coin, b"forged"), "withholding": ForgingCoin(coin)}
-
-    def whole(first: bool) -> Replica:
-        return cluster.replica(me, DurableStore(), first, coin=forged.get(how), is_watched=False)
-
-    if how == "silent":
-        return lambda first: Mute()  # noqa: ARG005 (it never lives twice)
-    if how == "twins":
-        return lambda first: Twins(corruption, (whole(first), whole(first)))
-    return lambda first: _LIARS.get(how, Corrupt)(corruption, whole(first))
 
 
 class Mute(Silent[bytes, Reply]):
@@ -303,84 +263,6 @@ class Voting(Corrupt):
     def _vote(self, commit: int, digest: bytes) -> Vote:
         auth = self.corruption.cluster.authenticator(self.corruption.me)
         return Vote(commit, digest, auth.sign(VOTE_TAG, commit, digest))
-
-
-class Lying(Corrupt):
-    """Serves its peers and lies to clients."""
-
-    def reply(self, reply: Reply) -> Sequence[Reply]:
-        """Other answers, refusals, wrong nonces, or an end."""
-        message: ServerMessage = decode(reply.frame, ServerMessage, FRAME_SIZE_BYTES_MAX)
-        if isinstance(message, Welcome):
-            return (reply,)
-        if self.random.random() < 0.1:
-            return (Reply(reply.session, reply.frame[:5], close=True),)
-        if isinstance(message, Attested):
-            return (self._say(reply, Refused(message.rid, self._code(), "because")),)
-        if isinstance(message, Outcome):
-            return tuple(self._say(reply, lie) for lie in (self._outcome(message), self._refusal(message)))
-        return (reply,)
-
-    def _say(self, reply: Reply, message: ServerMessage) -> Reply:
-        return Reply(reply.session, encode(message))
-
-    def _code(self) -> str:
-        return str(self.random.choice((*Code, "noSuchCode")))
-
-    def _refusal(self, true: Outcome) -> ServerMessage:
-        return Refused(true.rid, self._code(), "because")
-
-    def _outcome(self, true: Outcome) -> ServerMessage:
-        answer: Answer = decode(true.answer, Answer, FRAME_SIZE_BYTES_MAX)
-        serials = (self.random.randbytes(16),)
-        lies = (
-            Answer("", "", answer.kind, answer.serial, (*answer.serials, *serials), answer.commit, answer.time_ms),
-            Answer("", "", answer.kind, answer.serial, (), answer.commit, answer.time_ms),
-            Answer(self._code(), "because", answer.kind, b"", (), answer.commit, answer.time_ms),
-        )
-        lie = encode(self.random.choice(lies))
-        return Outcome(true.client, true.rid, true.digest, lie, true.certificates)
-
-
-class Attesting(Corrupt):
-    """Attests whatever it is asked to, or something else."""
-
-    def client_frame(self, session: int, frame: bytes, now: Now) -> Step[bytes, Reply]:
-        """Confirms are answered without a look."""
-        try:
-            message: ClientMessage = decode(frame, ClientMessage, CLIENT_FRAME_SIZE_BYTES_MAX)
-        except FormatError:
-            return super().client_frame(session, frame, now)
-        if isinstance(message, Confirm) and self.random.random() < 0.9:
-            return Step(outputs=[Reply(session, encode(said)) for said in self._attested(message, now)])
-        return super().client_frame(session, frame, now)
-
-    def _attested(self, confirm: Confirm, now: Now) -> list[ServerMessage]:
-        try:
-            request = read_request(confirm.request)
-            saw = key_digest(request.key)
-        except (FormatError, UnsupportedKeyError):
-            return []
-        subject = subject_of(request, confirm.request)
-        auth = self.corruption.cluster.authenticator(self.corruption.me)
-        time_ms = now.utc_ms + self.random.choice((*[0] * 6, AGE_MS, -AGE_MS, -now.utc_ms))
-        claim = Claim(CHALLENGE_GATHERER, saw if self.random.random() < 0.8 else self.random.randbytes(32))
-        own = attest(auth, subject, claim, time_ms)
-        other = Attestation(
-            (own.server + 1) % self.corruption.cluster.keys.quorums.n, own.gatherer, own.saw, own.time_ms, own.signature
-        )
-        return [Attested(request.rid, attestation) for attestation in self.random.choice(([own], [own], [other, own]))]
-
-
-_LIARS: dict[str, type[Corrupt]] = {
-    "selective": Selective,
-    "withholding": Withholding,
-    "sharing": Sharing,
-    "garbage": Garbage,
-    "voting": Voting,
-    "lying": Lying,
-    "attesting": Attesting,
-}
 
 
 class Twins(Corrupt):

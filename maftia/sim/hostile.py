@@ -11,16 +11,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from maftia.client.keys import SubjectKey
-from maftia.core.codec import encode
+from maftia.core.codec import decode, encode
+from maftia.core.errors import FormatError
 from maftia.core.identifiers import PartyId
+from maftia.core.limits import CLIENT_FRAME_SIZE_BYTES_MAX
+from maftia.core.spki import ENCRYPTION, SIGNATURE
+from maftia.dca.change import Change, TokenAdd, TokenRemove
 from maftia.dca.compose import SignedRequest
-from maftia.dca.messages import Attested, ClientMessage, ServerMessage, StatusQuery, Submit, Watch
-from maftia.dca.requests import Attestation
-from maftia.sim.clients import PROFILE, HonestClient, Person, Wire
+from maftia.dca.form import read_request
+from maftia.dca.messages import Attested, Challenge, ClientMessage, ServerMessage, Submit
+from maftia.dca.requests import Attestation, KeyProof, Record, RecordBody
+from maftia.sim.clients import Person, Wire
+from maftia.sim.honest import HonestClient
+from maftia.sim.noise import make_noise
+from maftia.sim.policies import CONTESTED, EMAIL, SERVER, SimPolicy, names_of
 
 SECOND_PART_AFTER_MS = 800
-CONTESTED = ("dns:contested.example",)
 UNANSWERED_MAX = 12
+_SUBMIT = b"submit"
+_TAG_WITHIN_BYTES = 16
+OVERHEARD_MAX = 200
+"""of the frames that others sent, as many of the last are looked through for what can be copied"""
 
 
 @dataclass
@@ -31,13 +42,17 @@ class HostileClient:
     wire: Wire
     victims: Sequence[HonestClient]
     servers: Sequence[PartyId]
+    policy: SimPolicy
     attacks: int = 0
     _attestations: dict[bytes, list[Attestation]] = field(default_factory=dict)
     """by rid"""
+    _unopenable: dict[bytes, SignedRequest] = field(default_factory=dict)
+    """requests for other people's encryption keys, by rid"""
 
     def __post_init__(self) -> None:
         self.wire.on_message = self._heard
         self._key = self.person.new_key()
+        self._token = self.policy.token(self.person.number)
 
     def attack(self) -> None:
         """Do something that it must not."""
@@ -57,12 +72,21 @@ class HostileClient:
                 self._of_strangers,
                 self._old_attestations,
                 self._noise,
+                self._noise,
+                self._unopened,
+                self._copied_credentials,
+                self._copied_credentials,
+                self._copied_confirmation,
+                self._copied_confirmation,
+                self._changes,
             )
         )()
 
     def _heard(self, server: PartyId, message: ServerMessage) -> None:
         if isinstance(message, Attested) and message.attestation.server == server:
             self._attestations.setdefault(message.rid, []).append(message.attestation)
+        elif isinstance(message, Challenge) and message.rid in self._unopenable:
+            self._guess(server, message)
 
     # --- attacks
 
@@ -75,7 +99,7 @@ class HostileClient:
     def _stolen_key(self) -> None:
         """A certificate for somebody else's key, with whatever corrupted servers attest, twice over."""
         victim = self._victim_key()
-        signed = self.person.composer.issue(self._rid(), victim, self._fresh_names(), PROFILE)
+        signed = self.person.composer.issue(self._rid(), victim, self._fresh_names(), SERVER)
         self.person.cluster.witness.made(signed, is_entitled=False)
         self._confirm(signed, self._key.sign)
         self._then(lambda: self._submit_all(signed, self._found(signed) * 2))
@@ -83,7 +107,7 @@ class HostileClient:
     def _unanswered(self) -> None:
         """Any number of confirmations on somebody's key that nobody ever answers."""
         for _ in range(self.person.random.randint(1, UNANSWERED_MAX)):
-            signed = self.person.composer.update(self._rid(), self._victim_key(), self._fresh_names(), PROFILE)
+            signed = self.person.composer.update(self._rid(), self._victim_key(), self._fresh_names(), SERVER)
             self.person.cluster.witness.made(signed, is_entitled=False)
             self._confirm(signed, lambda _: b"")
 
@@ -122,7 +146,7 @@ class HostileClient:
 
     def _contested_name(self) -> None:
         """A name that other strangers want too."""
-        signed = self._issue(self._key, names=CONTESTED)
+        signed = self._issue(self._key, names=(CONTESTED,))
         self._confirm(signed, self._key.sign)
         self._then(lambda: self._submit_all(signed))
 
@@ -134,7 +158,7 @@ class HostileClient:
             composer.revoke(self._rid(), key=key),
             composer.revoke(self._rid(), names=names[:1], key=key),
             composer.revoke(self._rid(), key=key, reason="keyCompromise"),
-            composer.update(self._rid(), key, names[:1], PROFILE),
+            composer.update(self._rid(), key, names[:1], SERVER),
         ):
             self.person.cluster.witness.made(signed, is_entitled=False)
             self._submit_all(signed)
@@ -146,11 +170,88 @@ class HostileClient:
         self._submit_all(signed, old[-len(self.servers) :])
 
     def _noise(self) -> None:
-        """Bytes, a query, and a watch for nothing."""
-        random = self.person.random
-        self._to_all(encode(StatusQuery()))
-        self._to_all(encode(Watch(random.randbytes(32), random.randbytes(16), random.randbytes(32))))
-        self._to_all(random.randbytes(random.choice((0, 3, 2000))))
+        """Frames of every kind that mean nothing."""
+        for server in self.servers:
+            for _ in range(self.person.random.randint(1, 4)):
+                self.wire.say(server, make_noise(self.person.random))
+
+    # --- attacks on what others show
+
+    def _unopened(self) -> None:
+        """A certificate, or a revocation, for somebody's encryption key, whose challenges cannot be opened."""
+        composer, victim = self.person.composer, self.person.random.choice(self.victims)
+        key = victim.encryption_key
+        for signed in (
+            composer.issue(self._rid(), key, self._fresh_names(), EMAIL, ENCRYPTION),
+            composer.revoke(self._rid(), key=key, reason="keyCompromise", purpose=ENCRYPTION),
+        ):
+            self.person.cluster.witness.made(signed, is_entitled=False)
+            self._unopenable[signed.subject.rid] = signed
+            for server, nonce in sorted(self.wire.nonces.items()):
+                self._say(server, composer.ask(signed, nonce))
+            self._then(lambda s=signed: self._submit_all(s))  # type: ignore[misc]
+
+    def _guess(self, server: PartyId, challenge: Challenge) -> None:
+        """Some answer, at the right time and at others."""
+        random, signed = self.person.random, self._unopenable[challenge.rid]
+        opened = random.choice((bytes(32), challenge.sealed[:32], random.randbytes(32)))
+        time_ms = challenge.time_ms + random.choice((0, 0, -1, 600_001))
+        self._say(server, self.person.composer.answer(signed, server, self.wire.nonces[server], time_ms, opened))
+
+    def _copied_credentials(self) -> None:
+        """A certificate for somebody else's name and one's own key, with all credentials that others showed."""
+        names = (self.person.random.choice(names_of(self.person.random.choice(self.victims).person.number)[:3]),)
+        bodies = self._overheard_bodies()
+        if not bodies:
+            return
+        signed = self._issue(self._key, names=names, is_entitled=self.policy.is_open)
+        self._submit_copied(signed, bodies, [self.person.composer.prove(signed, self._key.spki, self._key.sign)])
+
+    def _copied_confirmation(self) -> None:
+        """A certificate for somebody else's key, with all that others showed for it; credentials of one's own."""
+        victim = self._victim_key()
+        bodies = [body for body in self._overheard_bodies() if _key_of(body) == victim]
+        if not bodies:
+            return
+        purpose = read_request(bodies[0].request).purpose
+        profile = EMAIL if purpose == ENCRYPTION else SERVER
+        signed = self.person.composer.issue(self._rid(), victim, self._fresh_names(), profile, purpose or SIGNATURE)
+        self.person.cluster.witness.made(signed, is_entitled=False)
+        self._submit_copied(signed, bodies, [])
+
+    def _submit_copied(self, signed: SignedRequest, bodies: Sequence[RecordBody], own: list[KeyProof]) -> None:
+        tokens = [token for body in bodies for token in body.tokens][:3]
+        if not self.policy.is_open:
+            tokens.append(self.person.composer.spend(signed, self._token))
+        record = self.person.composer.record(
+            signed,
+            [one for body in bodies for one in body.attestations][: len(self.servers)],
+            (own + [proof for body in bodies for proof in body.proofs])[:4],
+            tokens,
+            next((body.csr for body in bodies if body.csr and _key_of(body) == signed.request.key), b""),
+            [one for body in bodies for one in body.authorizations][:4],
+            [one for body in bodies for one in body.certificates][:4],
+        )
+        self._to_all(encode(Submit(record)))
+
+    def _changes(self) -> None:
+        """A token for oneself for all names, or one less, with whatever administrators signed before."""
+        random, composer = self.person.random, self.person.composer
+        change: Change = random.choice((TokenAdd(self._token.public, 0, ()), TokenRemove(self._token.public)))
+        signed = composer.admin(self._rid(), change)
+        self.person.cluster.witness.made(signed, is_entitled=False)
+        signers = {administrator.spki for administrator in self.policy.administrators}
+        copied = [proof for body in self._overheard_bodies() for proof in body.proofs if proof.key in signers]
+        forged = [KeyProof(key, composer.prove(signed, key, self._key.sign).signature) for key in sorted(signers)]
+        own = composer.prove(signed, self._key.spki, self._key.sign)
+        for proofs in ((), (own,), (own, own), copied[:6], forged):
+            self._to_all(encode(Submit(composer.record(signed, proofs=proofs))))
+
+    def _overheard_bodies(self) -> list[RecordBody]:
+        """What others submitted lately."""
+        bodies = [_body_of(frame) for frame in self.wire.sessions.overheard[-OVERHEARD_MAX:]]
+        own = self.person.identity.public
+        return [body for body in bodies if body is not None and _client_of(body) != own]
 
     # --- means
 
@@ -158,7 +259,7 @@ class HostileClient:
         return self.person.new_rid(self.wire.now_ms)
 
     def _fresh_names(self) -> tuple[str, ...]:
-        return (f"dns:h{self.person.number}-{self.person.random.randrange(3)}.example",)
+        return (names_of(self.person.number)[self.person.random.randrange(3)],)
 
     def _victim_key(self) -> bytes:
         return self.person.random.choice(self.person.random.choice(self.victims).public_keys)
@@ -166,7 +267,7 @@ class HostileClient:
     def _issue(
         self, key: SubjectKey, *, rid: bytes = b"", names: tuple[str, ...] = (), is_entitled: bool = True
     ) -> SignedRequest:
-        signed = self.person.composer.issue(rid or self._rid(), key.spki, names or self._fresh_names(), PROFILE)
+        signed = self.person.composer.issue(rid or self._rid(), key.spki, names or self._fresh_names(), SERVER)
         self.person.cluster.witness.made(signed, is_entitled=is_entitled)
         return signed
 
@@ -178,7 +279,8 @@ class HostileClient:
         return self._attestations.get(signed.subject.rid, [])
 
     def _submit(self, server: PartyId, signed: SignedRequest, attestations: Sequence[Attestation]) -> None:
-        self._say(server, Submit(self.person.composer.record(signed, attestations)))
+        tokens = () if self.policy.is_open else (self.person.composer.spend(signed, self._token),)
+        self._say(server, Submit(self.person.composer.record(signed, attestations, tokens=tokens)))
 
     def _submit_all(self, signed: SignedRequest, attestations: Sequence[Attestation] | None = None) -> None:
         given = self._found(signed) if attestations is None else attestations
@@ -194,3 +296,27 @@ class HostileClient:
 
     def _say(self, server: PartyId, message: ClientMessage) -> None:
         self.wire.say(server, encode(message))
+
+
+def _body_of(frame: bytes) -> RecordBody | None:
+    """The evidence in a frame that submits some."""
+    if _SUBMIT not in frame[:_TAG_WITHIN_BYTES]:
+        return None
+    try:
+        submit: ClientMessage = decode(frame, ClientMessage, CLIENT_FRAME_SIZE_BYTES_MAX)
+        if not isinstance(submit, Submit):
+            return None
+        record: Record = decode(submit.record, Record, len(submit.record))
+        body: RecordBody = decode(record.body, RecordBody, len(record.body))
+        read_request(body.request)
+    except FormatError:
+        return None
+    return body
+
+
+def _key_of(body: RecordBody) -> bytes:
+    return read_request(body.request).key
+
+
+def _client_of(body: RecordBody) -> bytes:
+    return read_request(body.request).client

@@ -9,20 +9,24 @@ request of an honest client must have the one right answer, and all must come to
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from maftia.client.conversation import Deployment
+from maftia.client.inclusion import LogSigners
 from maftia.core.cluster_file import MODES
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import TIME_MS_MAX
 from maftia.core.quorum import Quorums
+from maftia.sim.administrator import Administrator
 from maftia.sim.checkers import ViolationError
-from maftia.sim.clients import HonestClient, Person, Verifier, Wire
-from maftia.sim.corrupt import CORRUPTIONS, corrupted
+from maftia.sim.clients import Person, Verifier, Wire
+from maftia.sim.corruptions import CORRUPTIONS, corrupted
+from maftia.sim.honest import HonestClient
 from maftia.sim.hostile import HostileClient
 from maftia.sim.keys import deal_keys
 from maftia.sim.network import START_UTC_MS, Weather
+from maftia.sim.policies import KINDS, SimPolicy
 from maftia.sim.replicas import Cluster, DurableStore, ReplicaMachine, ReplicaNetwork
 from maftia.sim.rest import check_rest
 from maftia.sim.schedule import draw_weather
@@ -37,7 +41,10 @@ FAULTS_UNTIL_MS = 4000
 BEGIN_UNTIL_MS = 2000
 ATTACKS_FROM_MS, ATTACKS_UNTIL_MS = 1500, 5000
 CLIENTS_MAX = 8
-HOSTILE_CLIENTS = 2
+CHANGES_MAX = 6
+HOSTILE = (100, 101)
+ADMINISTRATOR = 50
+"""numbers of clients; honest ones begin at 0"""
 TIME_MAX_MS = 600_000
 """faults ended long ago: an answer that has not come by then never comes"""
 REST_MS_MAX = 600_000
@@ -85,6 +92,8 @@ class ReplicaPlan:
     partitions: tuple[Partition, ...]
     drops_ms: tuple[int, ...]
     """when a client's connection is dropped"""
+    policy: str
+    """open to all, or closed: who may ask"""
 
     @property
     def honest(self) -> list[PartyId]:
@@ -99,6 +108,10 @@ class ReplicaReport:
     plan: ReplicaPlan
     requests: int
     """of honest clients, all answered"""
+    changes: int
+    """of policy and tokens, asked for by administrators"""
+    proven: int
+    """answers that came with the proof that the log holds them"""
     attacks: int
     """of hostile clients"""
     commits: int
@@ -137,6 +150,7 @@ def plan_replicas(
         crashes=_draw_crashes(random, honest),
         partitions=tuple(_draw_partition(random, n) for _ in range(partitions)),
         drops_ms=tuple(random.randint(1, FAULTS_UNTIL_MS) for _ in range(drops)),
+        policy=random.choice(KINDS),
     )
 
 
@@ -164,14 +178,17 @@ class ReplicaRun:
         self.plan = plan
         self.random = Random(plan.seed ^ 0x2E911CA)  # noqa: S311 (a simulation runs on its seed)
         self.witness = Witness()
-        self.cluster = Cluster(deal_keys(plan.n, plan.mode), self.witness)
+        self.policy = SimPolicy(plan.policy, tuple(range(self._clients)), HOSTILE)
+        keys = replace(deal_keys(plan.n, plan.mode), policy=self.policy.text())
+        self.cluster = Cluster(keys, self.witness)
         self.stores = {PartyId(party): DurableStore() for party in range(plan.n)}
         makers = {party: self._maker(party) for party in self.stores}
         self.skews_ms = {party: self._skew_ms(party) for party in self.stores}
         self.network = ReplicaNetwork(plan.seed, self.cluster, makers, self.stores, self._weather(), self.skews_ms)
         self.sessions = Sessions(self.network, CLIENT_DELAYS_MS[plan.network])
         self.honest = self._honest_clients()
-        self.hostile = [self._hostile_client(100 + i) for i in range(HOSTILE_CLIENTS)]
+        self.administrator = self._administrator()
+        self.hostile = [self._hostile_client(number) for number in HOSTILE]
         self.answered_ms = 0
 
     def run(self) -> ReplicaReport:
@@ -182,8 +199,8 @@ class ReplicaRun:
             self.network.run(TIME_MAX_MS, self._is_answered)
             self._check_answered()
             self.network.run(max(self.network.now_ms, ATTACKS_UNTIL_MS))
-            for wire in [client.wire for client in self.honest] + [stranger.wire for stranger in self.hostile]:
-                wire.close()
+            for client in (*self._petitioners, *self.hostile):
+                client.wire.close()
             self.network.run(self.network.now_ms + REST_MS_MAX)
         except ViolationError:
             raise
@@ -212,17 +229,34 @@ class ReplicaRun:
         weather: Weather = Fair(1, 5) if self.plan.network == LAN else Fair(15, 120)
         return Late(weather, late) if late else weather
 
+    @property
+    def _clients(self) -> int:
+        return max(1, min(CLIENTS_MAX, self.plan.requests // 2))
+
+    @property
+    def _petitioners(self) -> list[HonestClient | Administrator]:
+        return [*self.honest, self.administrator]
+
+    @property
+    def _deployment(self) -> Deployment:
+        keys = self.cluster.keys
+        signers = LogSigners(keys.domain, keys.quorums, keys.verify_keys)
+        return Deployment(keys.quorums, Verifier(self.cluster), keys.ca_key, signers)
+
     def _honest_clients(self) -> list[HonestClient]:
-        count = max(1, min(CLIENTS_MAX, self.plan.requests // 2))
-        deployment = Deployment(self.cluster.keys.quorums, Verifier(self.cluster), self.cluster.keys.ca_key)
+        count = self._clients
         return [
-            HonestClient(*self._person(number), deployment, (self.plan.requests + number) // count)
+            HonestClient(*self._person(number), self._deployment, self.policy, (self.plan.requests + number) // count)
             for number in range(count)
         ]
 
+    def _administrator(self) -> Administrator:
+        errands = min(CHANGES_MAX, self.plan.requests // 2)
+        return Administrator(*self._person(ADMINISTRATOR), self._deployment, self.policy, errands)
+
     def _hostile_client(self, number: int) -> HostileClient:
         person, wire = self._person(number)
-        return HostileClient(person, wire, self.honest, list(self.stores))
+        return HostileClient(person, wire, self.honest, list(self.stores), self.policy)
 
     def _person(self, number: int) -> tuple[Person, Wire]:
         skew_ms = self.random.randint(-SKEW_MS_MAX, SKEW_MS_MAX)
@@ -232,7 +266,7 @@ class ReplicaRun:
     # --- what happens when
 
     def _schedule(self) -> None:
-        for client in self.honest:
+        for client in self._petitioners:
             begin_ms = self.random.randint(1, BEGIN_UNTIL_MS)
             self.network.at(begin_ms, client.wire.open)
             if client.left:
@@ -273,11 +307,11 @@ class ReplicaRun:
     # --- what came of it
 
     def _is_answered(self) -> bool:
-        return self.network.now_ms > FAULTS_UNTIL_MS and not any(client.left for client in self.honest)
+        return self.network.now_ms > FAULTS_UNTIL_MS and not any(client.left for client in self._petitioners)
 
     def _check_answered(self) -> None:
         self.answered_ms = self.network.now_ms
-        waiting = [client.unanswered for client in self.honest if client.left]
+        waiting = [client.unanswered for client in self._petitioners if client.left]
         if waiting:
             raise ViolationError(f"validity: {len(waiting)} clients wait for ever: {waiting[0]}")
 
@@ -286,7 +320,9 @@ class ReplicaRun:
         crashes = sum(network.seats[party].life for party in plan.honest)
         return ReplicaReport(
             plan,
-            requests=sum(sum(client.believed.values()) for client in self.honest),
+            requests=sum(sum(client.done.values()) for client in self.honest),
+            changes=self.administrator.done.get("admin", 0),
+            proven=sum(client.proven for client in self.honest),
             attacks=sum(stranger.attacks for stranger in self.hostile),
             commits=len(self.witness.times_ms),
             checkpoints=self.witness.checkpoints,

@@ -190,7 +190,8 @@ class WatchedHandler(ReplicaHandler):
         if self._witness is not None:
             self._witness.ordered(self._me, commit)
             if is_new:
-                self._witness.applied(self._me, commit.index, self._effects, self._service.state_digest())
+                state, head = self._service.state_digest(), self._service.ledger.head()
+                self._witness.applied(self._me, commit.index, self._effects, state, head)
 
     def _on_effect(self, effect: Effect, now: Now | None, step: Step[bytes, Reply]) -> None:
         self._effects.append(effect)

@@ -16,6 +16,8 @@ from maftia.dca.evidence import Subject
 from maftia.dca.fold import Effect
 from maftia.dca.registry import Registry
 from maftia.dca.requests import RETRIEVE
+from maftia.log.checkpoint import LogCheckpoint
+from maftia.log.merkle import EMPTY_ROOT
 from maftia.replica.checkpoints import Certificate
 from maftia.replica.messages import Share
 from maftia.sim.checkers import ViolationError
@@ -41,6 +43,8 @@ class Applied:
     """digest of its answers"""
     state: bytes
     """state digest after it"""
+    head: LogCheckpoint
+    """the log after it"""
 
 
 class Witness:
@@ -52,6 +56,10 @@ class Witness:
         """of counting requests, retrieves excepted"""
         self.times_ms: dict[int, int] = {}
         """agreed time by commit"""
+        self.heads: dict[int, bytes] = {0: EMPTY_ROOT}
+        """roots of the log by its size, wherever a commit ended"""
+        self.texts: set[str] = set()
+        """of policies that were in force, or are to be"""
         self.checkpoints = 0
         """certificates that were journalled"""
         self._commits: dict[int, bytes] = {}
@@ -63,6 +71,11 @@ class Witness:
     def made(self, signed: SignedRequest, *, is_entitled: bool = True) -> None:
         """A client has signed a request."""
         self.asked[signed.subject] = Asked(signed, is_entitled)
+
+    def vouched(self, checkpoint: LogCheckpoint) -> None:
+        """A client believes that the log was this."""
+        if self.heads.get(checkpoint.size) != checkpoint.root:
+            raise ViolationError(f"log: a client believes in {checkpoint.size} entries that no honest server had")
 
     # --- the order
 
@@ -85,17 +98,19 @@ class Witness:
 
     # --- the fold
 
-    def applied(self, party: PartyId, index: int, effects: Sequence[Effect], state: bytes) -> None:
+    def applied(self, party: PartyId, index: int, effects: Sequence[Effect], state: bytes, head: LogCheckpoint) -> None:
         """A server applied a commit."""
         told = H("maftia/sim/effects/v1", *(part for effect in effects for part in _parts_of(effect)))
         is_first = index not in self._applied
-        known = self._applied.setdefault(index, Applied(told, state))
+        known = self._applied.setdefault(index, Applied(told, state, head))
         if known.effects != told:
             raise ViolationError(f"agreement: {party} answers commit {index} otherwise than the first that applied it")
         if known.state != state:
             raise ViolationError(
                 f"state: {party} has another state after commit {index} than the first that applied it"
             )
+        if known.head != head or self.heads.setdefault(head.size, head.root) != head.root:
+            raise ViolationError(f"log: {party} has another log after commit {index} than the first that applied it")
         if is_first:
             for effect in effects:
                 self._check_effect(effect)

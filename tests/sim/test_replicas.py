@@ -48,8 +48,8 @@ def test_seeds_draw_both_modes_and_every_kind_of_fault():
 def test_requests_of_every_kind_are_made_and_strangers_try():
     run = ReplicaRun(plan_replicas(3, adversary="none", network="lan", requests=24))
     report = run.run()
-    kinds = {kind for client in run.honest for kind in client.believed}
-    assert kinds == {"issue", "update", "revoke", "retrieve"}
+    kinds = {kind for client in run.honest for kind in client.done}
+    assert kinds >= {"issue", "update", "revoke", "retrieve"}
     assert report.attacks == 2 * 12
     assert report.checkpoints > 0
 
