@@ -5,7 +5,8 @@
 Re-computes a log from the entries in its files, by the text of RFC 6962, C2SP tlog-tiles,
 tlog-checkpoint and signed-note, and compares every file of hashes, the checkpoint's root
 and the servers' signatures; certificates that are given must be those that the log tells
-of.  It knows the leaves as MessagePack and no more of MAFTIA than services.md says.  Needs Python's standard library and `cryptography`.
+of.  It knows the leaves as MessagePack and no more of MAFTIA than services.md says.
+Needs Python's standard library and `cryptography`.
 
 Exit codes: 0 the log is what t+1 servers signed; 1 it is not; 2 wrong use.
 """
