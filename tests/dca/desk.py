@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -21,8 +22,12 @@ from maftia.core.csr_writer import write_csr
 from maftia.core.hashing import H
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import ATTESTATION_WINDOW_MS
+from maftia.core.policy import parse_policy
 from maftia.core.signing import SigningKey
 from maftia.core.spki import ENCRYPTION, SIGNATURE, key_digest
+from maftia.core.x509 import issuer_of
+from maftia.dca import policy_in_force as policies
+from maftia.dca import service as services
 from maftia.dca.compose import SignedRequest
 from maftia.dca.evidence import CHALLENGE_GATHERER, Claim, attest
 from maftia.dca.fold import Effect
@@ -81,6 +86,16 @@ mode = {mode}
 """
     tokens = token_table(TOKEN, 0) + token_table(SPENT, 1)
     return text + authority("office", OFFICE) + administrators(*ADMINS) + tokens
+
+
+_parsed, _issuers = cache(parse_policy), cache(issuer_of)
+
+
+def read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have services read a policy or certificate once: both are immutable, and a thousand cells have the same few."""
+    for module in (services, policies):
+        monkeypatch.setattr(module, "parse_policy", _parsed)
+    monkeypatch.setattr(services, "issuer_of", _issuers)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ in one state.  Words in the cells are codes; "ok" is an effect.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import pytest
@@ -16,10 +15,7 @@ import pytest
 from maftia.core.cluster_file import KEY_MAJOR, NAME_MAJOR
 from maftia.core.errors import Code
 from maftia.core.hashing import H
-from maftia.core.policy import parse_policy
 from maftia.core.spki import key_digest
-from maftia.core.x509 import issuer_of
-from maftia.dca import policy_in_force, service
 from maftia.dca.change import TokenAdd
 from maftia.dca.compose import SignedRequest
 from tests.dca.desk import (
@@ -38,19 +34,15 @@ from tests.dca.desk import (
     merged,
     policy_text,
     prepared,
+    read_once,
     subject_key,
 )
 from tests.dca.world import Client
 
-parse_once, issuer_once = cache(parse_policy), cache(issuer_of)
-"""both are immutable: a thousand cells need not read the same few again"""
-
 
 @pytest.fixture(autouse=True)
 def _read_once(monkeypatch):
-    for module in (service, policy_in_force):
-        monkeypatch.setattr(module, "parse_policy", parse_once)
-    monkeypatch.setattr(service, "issuer_of", issuer_once)
+    read_once(monkeypatch)
 
 
 MODES = [KEY_MAJOR, NAME_MAJOR]
