@@ -22,7 +22,8 @@ from typing import Any
 import trio
 
 import maftia
-from maftia.core.errors import FormatError, MaftiaError
+from maftia.core.builder_check import check_certificate_bytes
+from maftia.core.errors import FormatError, InvariantError, MaftiaError
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import CLIENT_CONNECTIONS_MAX, HANDSHAKES_MAX, SERVERS_MAX
 from maftia.dca.ledger import DamagedLogError
@@ -52,6 +53,7 @@ def run(config: ServerConfig) -> None:
     ServerFailedError where it had to stop (exit 1).
     """
     log = server_log(config.log_format, config.log_level).bind(server=config.init.party)
+    _check_libraries()
     _allow_connections()
     try:
         trio.run(_main, config, log)
@@ -60,6 +62,14 @@ def run(config: ServerConfig) -> None:
     except* Exception as errors:
         log.critical("the server must stop", exc_info=errors)
         raise ServerFailedError(f"the server had to stop: {_first(errors)}") from None
+
+
+def _check_libraries() -> None:
+    """Better no server than one whose shares combine with nobody's."""
+    try:
+        check_certificate_bytes()
+    except InvariantError as error:
+        raise ServerStartError(str(error)) from None
 
 
 async def _main(config: ServerConfig, log: Any) -> None:

@@ -13,6 +13,7 @@ from maftia.server.config import ServerConfig, ServerStartError, load_config
 from maftia.server.process import ServerFailedError, run
 from maftia.store.data_dir import DataDir, open_data_dir
 from maftia.store.journal import HEAD_SIZE_BYTES, START
+from tests.canary import Bug, planted
 from tests.server.dealt import Folder, dealing, write
 
 
@@ -49,6 +50,13 @@ def test_a_port_in_use_is_named_before_the_data_is_touched(folder: Folder, port:
         run(config(folder, port))
     assert not folder.data.exists()
     assert not folder.init.with_name(folder.init.name + ".started").exists()
+
+
+def test_libraries_that_encode_certificates_otherwise_are_refused_before_the_data_is_touched(folder: Folder) -> None:
+    other = Bug("maftia.core.builder_check:_leaf", "serial_of(bytes(32))", "serial_of(b'x' * 32)")
+    with planted(other), pytest.raises(ServerStartError, match=r"exactly the versions of constraints\.txt"):
+        run(config(folder))
+    assert not folder.data.exists()
 
 
 def test_data_in_use_is_refused(folder: Folder) -> None:
