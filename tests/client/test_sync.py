@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,13 +10,16 @@ import pytest
 import trio
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from maftia.client.client import RequestTimeoutError
+from maftia.client.audit import verify_log
+from maftia.client.client import Client, RequestTimeoutError
 from maftia.client.keys import SubjectKey
 from maftia.client.link import Connect
 from maftia.client.sync import SyncClient
 from maftia.core.errors import FormatError, RefusedError
 from maftia.core.identifiers import PartyId
+from maftia.core.policy import DEFAULT_POLICY_TOML
 from maftia.core.signing import SigningKey
+from maftia.dca.change import TokenRemove
 from maftia.net.channel import Channel, ChannelError
 from tests.client.servers import Servers, utc_ms
 from tests.dealing import sample_cluster, seeded_bytes
@@ -96,3 +100,25 @@ def test_without_servers_it_says_so_in_time() -> None:
         with pytest.raises(RequestTimeoutError, match="nobody there"):
             client.issue(key(), ["dns:www.example.org"], timeout_s=0.1)
         assert [status.problem for status in client.status()] == ["nobody there"] * 4
+
+
+def test_what_is_asked_of_policy_and_log_is_there_too() -> None:
+    with sync_client(ServersWithin().connects()) as client:
+        issued = client.issue(key(), ["dns:www.example.org"])
+        assert issued.inclusion is not None
+        assert client.policy().text == DEFAULT_POLICY_TOML
+        assert client.log_head(at_least=2).checkpoint.size == 2
+        [came] = client.log_of(issued.certificate.facts.serial)
+        assert came.entry == issued.inclusion.entry
+        assert client.call(verify_log).audited.records == 1
+        with pytest.raises(RefusedError, match="unauthorized"):
+            client.admin(TokenRemove(bytes(32)), [key()])
+
+
+def test_calls_have_the_names_and_parameters_of_the_async_client() -> None:
+    for name, method in vars(Client).items():
+        if inspect.iscoroutinefunction(method) and not name.startswith("_"):
+            call = getattr(SyncClient, name)
+            assert inspect.signature(call) == inspect.signature(method)
+            assert call.__doc__ == method.__doc__
+            assert not inspect.iscoroutinefunction(call)
