@@ -59,7 +59,7 @@ from maftia.dca.rid import is_stale
 from maftia.dca.state import KeyValue, State
 from maftia.log.reader import Read
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """of everything that judges; a change comes into force by an ordered record, never by an upgrade alone"""
 
 _PROGRESS = b"meta/progress"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from maftia.core.cluster_file import KEY_MAJOR, NAME_MAJOR
 from maftia.core.codec import encode
+from maftia.dca.change import PolicySet, TokenAdd, TokenRemove
 from maftia.dca.registry import Registry
 from maftia.dca.service import Service
 from maftia.dca.state import MemoryKeyValue, recompute_digest
@@ -17,16 +18,19 @@ from tests.dca.world import (
     DAY_MS,
     Client,
     World,
+    administrators,
     attestations,
     commit,
     config,
     ec_key,
+    ed25519_key,
     policy_with,
     rid,
 )
 
 CLIENTS = [Client(name) for name in ("alice", "bob")]
 KEYS = [ec_key(name) for name in ("1", "2")]
+ADMIN = ed25519_key("admin")
 NAMES = [("dns:a.example",), ("dns:b.example",), ("dns:a.example", "dns:b.example")]
 MODES = [KEY_MAJOR, NAME_MAJOR]
 
@@ -146,6 +150,11 @@ def test_the_digest_of_a_known_history():
     world.issue(alice, KEYS[0], *NAMES[0])
     world.issue(alice, KEYS[1], "ip:192.0.2.1")
     world.submit(alice, alice.issue(world.rid(), KEYS[1], *NAMES[0]), servers=(3,))
+    world.change(bob, TokenAdd(bytes(32), 1, ("dns:*.example",)), ADMIN)
+    world.change(bob, TokenRemove(bytes(32)), ADMIN)
+    base = world.service.policy_found(rid(0)).digest
+    world.change(bob, PolicySet(base, KNOWN_POLICY + "[limits]\ncluster = 4\nname = 3\n"), ADMIN)
+    world.issue(bob, KEYS[1], *NAMES[0])
     world.wait(1)
     world.commit()
     assert world.service.state_digest().hex() == KNOWN_DIGEST
@@ -161,5 +170,5 @@ key_types = ["ec-p256"]
 dns = ["*"]
 [ask]
 mode = ["open"]
-"""
-KNOWN_DIGEST = "b44d975c5d7f8749b6cf59d1ebe571633b23b6c537d96357dd50d67025358dbe"
+""" + administrators(ADMIN)
+KNOWN_DIGEST = "97430737fb56bccafdb884b429dc1f48227a27aa00e077998069f82cbb2b1493"
