@@ -55,14 +55,14 @@ class Administrator(Petitioner):
 
     def _choose(self) -> Errand:
         random = self.person.random
-        steps = (self._read, self._set, self._add, self._use, self._use, self._remove, self._too_few)
-        return self._add() if not self._tokens and random.random() < 0.5 else random.choice(steps)()
+        steps = (self._set, self._set, self._add, self._use, self._use, self._remove, self._too_few)
+        return self._add() if not self._tokens and random.random() < 0.3 else random.choice(steps)()
 
     # --- changes
 
     def _set(self) -> Errand:
-        """A new text, upon what was read last."""
-        if self._base is None:
+        """A new text, upon what was read last, which is mostly what is in force."""
+        if self._base is None or (self._base[1] != self._content and self.person.random.random() < 0.7):
             return self._read()
         self._variation += 1
         text, (digest, base) = self._policy.text(self._variation), self._base

@@ -107,18 +107,18 @@ class HonestClient(Petitioner):
 
     def _choose(self) -> Errand:
         random = self.person.random
-        if not self._certificates.valid and random.random() < 0.8:
+        if not self._certificates.valid and random.random() < 0.7:
             return self._bind(update=False)
         draw = random.random()
-        if draw < 0.25:
+        if draw < 0.2:
             return self._bind(update=False)
-        if draw < 0.45:
+        if draw < 0.4:
             return self._bind(update=True)
-        if draw < 0.62:
+        if draw < 0.55:
             return self._revoke()
-        if draw < 0.7 and self._issues:
+        if draw < 0.65 and self._issues:
             return self._repeat()
-        if draw < 0.8:
+        if draw < 0.78:
             return self._retrieve()
         return random.choice((self._read_serial, self._read_head, self._read_policy))()
 

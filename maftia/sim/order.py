@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from maftia.abc.block import SignedBlock, SignedRef
@@ -20,7 +21,7 @@ from maftia.abc.order import AtomicBroadcast, OrderConfig
 from maftia.core.codec import encode
 from maftia.core.hashing import H
 from maftia.core.identifiers import Domain, PartyId
-from maftia.core.limits import REFERENCE_WINDOW_ROUNDS
+from maftia.core.limits import MARGIN_ROUNDS, REFERENCE_WINDOW_ROUNDS, REJOIN_NONCE_SIZE_BYTES
 from maftia.core.quorum import Quorums
 from maftia.core.step import Now
 from maftia.sim import adversary
@@ -36,6 +37,7 @@ from maftia.sim.checkers import (
 )
 from maftia.sim.coins import ForgingCoin, HashCoin
 from maftia.sim.network import START_UTC_MS, Machine, Network
+from maftia.sim.order_store import Store
 from maftia.sim.schedule import TROUBLES_UNTIL_MS, draw_troubles, draw_weather
 from maftia.threshold.coin import Coin
 
@@ -55,10 +57,20 @@ OrderNetwork = Network[OrderMessage, Commit]
 class OrderParty:
     """A server that takes part in the order, and submits again after a restart what it was given."""
 
-    def __init__(self, order: AtomicBroadcast, first: bool, owed: list[bytes]) -> None:
+    def __init__(
+        self,
+        order: AtomicBroadcast,
+        first: bool,
+        owed: list[bytes],
+        nonce: bytes = b"",
+        hears: Callable[[PartyId, OrderMessage], None] = lambda sender, message: None,  # noqa: ARG005
+    ) -> None:
         self.order = order
         self._first = first
         self._owed = owed
+        self._nonce = nonce
+        """where its disk was lost"""
+        self._hears = hears
 
     @property
     def wake_at(self) -> int | None:
@@ -71,13 +83,14 @@ class OrderParty:
 
     def start(self, now: Now) -> OrderStep:
         """Begin; the clients of this server ask again for what it owes them."""
-        step = self.order.start(now, self._first)
+        step = self.order.start_lost(self._nonce, now) if self._nonce else self.order.start(now, self._first)
         for record in self._owed:
             step.extend(self.order.submit(record, now))
         return step
 
     def handle(self, sender: PartyId, message: OrderMessage, now: Now) -> OrderStep:
         """Pass on."""
+        self._hears(sender, message)
         return self.order.handle(sender, message, now)
 
     def peer_connected(self, peer: PartyId, now: Now) -> OrderStep:
@@ -110,18 +123,16 @@ class Notary:
     quorums: Quorums
     certified: OrderState | None = None
     _stated: dict[tuple[int, bytes], set[PartyId]] = field(default_factory=dict)
-    _read: dict[PartyId, int] = field(default_factory=dict)
 
     def read(self, party: PartyId, commits: list[Commit]) -> bool:
-        """Take note of a party's commits; whether something newer is certified now."""
+        """Take note of a party's new commits; whether something newer is certified now."""
         newer = False
-        for commit in commits[self._read.get(party, 0) :]:
+        for commit in commits:
             if commit.order_state is not None:
                 stated = self._stated.setdefault((commit.index, encode(commit.order_state)), set())
                 stated.add(party)
                 if self.quorums.has_honest(stated) and (self.certified is None or commit.index > self.certified.commit):
                     self.certified, newer = commit.order_state, True
-        self._read[party] = len(commits)
         return newer
 
 
@@ -137,6 +148,9 @@ class OrderPlan:
     troubles: bool = True
     time_max_ms: int = 120_000
     """when the run ends, if something is still to come; in its last quarter nobody honest may say anything"""
+    submit_until_ms: int = SUBMIT_UNTIL_MS
+    margin_rounds: int = MARGIN_ROUNDS
+    is_disk_lost: bool = False
 
     @property
     def quorums(self) -> Quorums:
@@ -181,6 +195,11 @@ class OrderRun:
         self.notary = Notary(plan.quorums)
         self.owed: dict[PartyId, list[bytes]] = {PartyId(party): [] for party in range(plan.n)}
         late = [party for party, how in plan.corrupt.items() if how == "late"]
+        self.stores = {party: Store(party) for party in self.owed}
+        self.archive: dict[int, Commit] = {}
+        """all commits, as they were first seen"""
+        self.lost: set[PartyId] = set()
+        """whose disk is lost"""
         makers = {party: self._maker(party) for party in self.owed}
         skews_ms = {party: self.random.randint(-SKEW_MS_MAX, SKEW_MS_MAX) for party in self.owed}
         weather = draw_weather(self.random, plan.n, late)
@@ -195,14 +214,15 @@ class OrderRun:
         self.network.start()
         while self.network.now_ms < self.plan.time_max_ms:
             self.network.run(min(self.network.now_ms + CERTIFY_EVERY_MS, self.plan.time_max_ms))
-            self._certify()
+            self._tick()
             if not self.network.is_pending:
                 break
         return check(self)
 
     def _plan_submission(self, record: bytes) -> None:
         for party in self.random.sample(sorted(self.owed), self.random.choice((1, 1, 2))):
-            self.network.at(self.random.randint(1, SUBMIT_UNTIL_MS), lambda party=party: self._submit(party, record))  # type: ignore[misc]
+            at_ms = self.random.randint(1, self.plan.submit_until_ms)
+            self.network.at(at_ms, partial(self._submit, party, record))
 
     def _submit(self, party: PartyId, record: bytes) -> None:
         self.owed[party].append(record)
@@ -211,19 +231,40 @@ class OrderRun:
             lambda machine, now: machine.order.submit(record, now) if isinstance(machine, OrderParty) else OrderStep(),
         )
 
-    def _certify(self) -> None:
+    def follow(self, party: PartyId) -> bool:
+        """Store what a party has put out; whether something newer is certified now."""
+        new = self.stores[party].follow(self.network.seats[party], self.random)
+        for commit in new:
+            if self.archive.setdefault(commit.index, commit) != commit:
+                raise ViolationError(f"total order: {party} differs at {commit.index}")
+        return self.notary.read(party, new)
+
+    def hears(self, sender: PartyId, message: OrderMessage) -> None:
+        """An honest party hears this."""
+
+    def nonce(self) -> bytes:
+        """For a life without a journal."""
+        return self.random.randbytes(REJOIN_NONCE_SIZE_BYTES)
+
+    def _tick(self) -> None:
         """Tell everybody the newest certified state, now and then, as restarted parties may not know it."""
-        news = [self.notary.read(party, self.network.seats[party].outputs) for party in self.plan.honest]
+        news = [self.follow(party) for party in self.plan.honest]
         certified = self.notary.certified
-        if certified is not None and (any(news) or self.network.now_ms <= 2 * TROUBLES_UNTIL_MS):
+        if certified is not None and (
+            any(news) or self.network.now_ms <= 2 * max(TROUBLES_UNTIL_MS, self.plan.submit_until_ms)
+        ):
             for party in self.plan.honest:
                 self.network.act(party, lambda machine, _: machine.order.checkpoint_certified(certified))
 
     def _maker(self, me: PartyId) -> Callable[[bool], OrderMachine]:
         how = self.plan.corrupt.get(me)
         if how is None or how == "late":
-            return lambda first: OrderParty(self.order(me), first, self.owed[me])
+            return lambda first: self._honest(me, first)
         return lambda first: self._corrupted(me, how, first)
+
+    def _honest(self, me: PartyId, first: bool) -> OrderParty:
+        nonce = self.nonce() if me in self.lost else b""
+        return OrderParty(self.order(me), first, self.owed[me], nonce, self.hears)
 
     def order(self, me: PartyId, coin: Coin | None = None) -> AtomicBroadcast:
         """A fresh machine."""
@@ -238,6 +279,7 @@ class OrderRun:
                 genesis_time_ms=START_UTC_MS,
                 kept_rounds=KEPT_ROUNDS,
                 checkpoint_interval=CHECKPOINT_INTERVAL_COMMITS,
+                margin_rounds=self.plan.margin_rounds,
             )
         )
 
@@ -287,17 +329,17 @@ def check(run: OrderRun) -> OrderReport:
     seats = {party: network.seats[party] for party in plan.honest}
     orders = {party: honest_order(network, party) for party in plan.honest}
     delivered = {
-        party: [(commit.leader.round, record) for commit in seat.outputs for record in commit.records]
-        for party, seat in seats.items()
+        party: [(commit.leader.round, record) for commit in run.stores[party].commits for record in commit.records]
+        for party in seats
     }
     owed = [record for party in plan.honest for record in run.owed[party]]
     for party, seat in seats.items():
         check_validity(party, {record for _, record in delivered[party]}, owed)
         check_integrity(party, delivered[party], _known(run), KEPT_ROUNDS)
-        times_ms = [commit.time_ms for commit in seat.outputs]
+        times_ms = [commit.time_ms for commit in run.stores[party].commits]
         check_times(party, times_ms, START_UTC_MS - SKEW_MS_MAX, START_UTC_MS + network.now_ms + SKEW_MS_MAX)
         check_quiet(party, orders[party], seat.last_sent_ms, plan)
-    check_total_order((party, life) for party, seat in seats.items() for life in [*seat.earlier_outputs, seat.outputs])
+    check_total_order((party, run.stores[party].commits) for party in seats)
     check_no_honest_blamed(plan.honest, {party: seat.faults for party, seat in seats.items()})
     return OrderReport(
         plan,

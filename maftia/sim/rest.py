@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from maftia.core.codec import decode
 from maftia.core.errors import MaftiaError
 from maftia.core.identifiers import PartyId
+from maftia.dca.requests import Answer
 from maftia.dca.state import recompute_digest
 from maftia.log.audit import audit
 from maftia.log.checkpoint import read_certified
+from maftia.log.entries import RecordLeaf, decode_leaf
+from maftia.log.merkle import leaf_hash
+from maftia.log.proofs import verify_inclusion
 from maftia.log.tiles import CHECKPOINT_PATH
+from maftia.sim.administrator import Administrator
 from maftia.sim.checkers import ViolationError, check_no_honest_blamed, check_times
 from maftia.sim.network import START_UTC_MS
 from maftia.sim.replicas import DurableStore, Replica, ReplicaNetwork
@@ -48,6 +54,10 @@ class Run(Protocol):
         """Who saw everything."""
 
     @property
+    def administrator(self) -> Administrator:
+        """Who changed the policy."""
+
+    @property
     def skews_ms(self) -> Mapping[PartyId, int]:
         """How wrong their clocks are."""
 
@@ -62,6 +72,8 @@ def check_rest(run: Run) -> None:
     _check_certificates(replicas)
     _check_logs(run, replicas)
     _check_answers(replicas, run.witness)
+    _check_leaves(replicas, run.witness)
+    _check_policy(run, replicas)
     check_no_honest_blamed(run.plan.honest, {party: run.network.seats[party].faults for party in run.plan.honest})
     _check_times(run)
 
@@ -135,6 +147,32 @@ def _check_answers(replicas: Mapping[PartyId, Replica], witness: Witness) -> Non
             stored = replica.service.stored_answer(subject.client, subject.rid)
             if stored is None or stored.answer != answer:
                 raise ViolationError(f"exactly once: {party} forgot the answer to rid {subject.rid.hex()}")
+
+
+def _check_leaves(replicas: Mapping[PartyId, Replica], witness: Witness) -> None:
+    """Whatever counted is proven to be in the log, at every server by the same bytes, with what came of it."""
+    for subject, encoded in witness.answers.items():
+        given = [replica.service.ledger.logged(subject.client, subject.rid) for replica in replicas.values()]
+        first = given[0]
+        if first is None or any(one != first for one in given):
+            raise ViolationError(f"log: honest servers do not prove rid {subject.rid.hex()} alike")
+        answer: Answer = decode(encoded, Answer, len(encoded))
+        leaf = decode_leaf(first.entry)
+        if not isinstance(leaf, RecordLeaf) or (leaf.code, leaf.serial) != (answer.code, answer.serial):
+            raise ViolationError(f"log: the leaf of rid {subject.rid.hex()} is not what came of it")
+        is_proven = verify_inclusion(first.proof, leaf_hash(first.entry), first.checkpoint.root)
+        if not is_proven or witness.heads.get(first.checkpoint.size) != first.checkpoint.root:
+            raise ViolationError(f"log: the proof of rid {subject.rid.hex()} leads to no head of the log")
+
+
+def _check_policy(run: Run, replicas: Mapping[PartyId, Replica]) -> None:
+    """One policy is in force, and it is the one that was set last."""
+    found = {(reply.digest, reply.text) for reply in (one.service.policy_found(bytes(16)) for one in replicas.values())}
+    if len(found) != 1:
+        raise ViolationError("policy: honest servers have different ones")
+    [(_, text)] = found
+    if text != run.administrator.text:
+        raise ViolationError("policy: the one in force is not the one that was set last")
 
 
 def _check_times(run: Run) -> None:
