@@ -10,6 +10,7 @@ from maftia.dca.messages import LogFile
 from tests.canary import Bug, assert_caught
 from tests.client import test_conversation as conversations
 from tests.client import test_credentials as credentials
+from tests.client import test_encryption as encryption
 from tests.client import test_inclusion as inclusions
 from tests.client import test_log_file as files
 from tests.client import test_log_inquiry as log
@@ -60,13 +61,13 @@ CONVERSATION = "maftia.client.conversation:Conversation"
 
 def test_canary_any_number_of_challenges_is_opened() -> None:
     bug = Bug(f"{CONVERSATION}._on_challenge", "or not self._known.challenges[server]", "")
-    assert_caught(bug, conversations.test_one_challenge_is_opened_for_each_question)
+    assert_caught(bug, encryption.test_one_challenge_is_opened_for_each_question)
 
 
 def test_canary_a_challenge_is_opened_with_the_string_of_nobody() -> None:
     old = "wish.composer.string_of(wish.signed, server, nonce)"
     bug = Bug(f"{CONVERSATION}._on_challenge", old, "wish.composer.string_of(wish.signed, server, bytes(32))")
-    assert_caught(bug, conversations.test_an_encryption_key_asks_opens_and_confirms_each_servers_challenge)
+    assert_caught(bug, encryption.test_an_encryption_key_asks_opens_and_confirms_each_servers_challenge)
 
 
 def test_canary_no_room_is_kept_for_attestations() -> None:
