@@ -116,12 +116,11 @@ class Wish:
 
     def check_bounds(self, n: int) -> None:
         """Raises FormatError for a request that n servers could not even read, with what to do about it."""
+        # which keys are administrators' only the policy in force says: their number is bounded beside the others'
         is_admin = self.signed.request.kind == ADMIN
-        keys_max, whose = (
-            (ADMINISTRATORS_MAX, "administrators") if is_admin else (PROOFS_PER_RECORD_MAX, "further keys")
-        )
+        keys_max = ADMINISTRATORS_MAX + (0 if is_admin else PROOFS_PER_RECORD_MAX)
         for given, most, what in (
-            (self.proofs, keys_max, whose),
+            (self.proofs, keys_max, "administrators" if is_admin else "further keys"),
             (self.tokens, TOKENS_PER_RECORD_MAX, "tokens"),
             (self.authorizations, AUTHORIZATIONS_PER_RECORD_MAX, "authorizations"),
             (self.certificates, AUTHORIZATIONS_PER_RECORD_MAX, "certificates as credentials"),
