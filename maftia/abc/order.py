@@ -270,6 +270,7 @@ class AtomicBroadcast(Ordering):
         self._lifted.discard(peer)
         if self._rejoin.nonce is not None:
             step.send(peer, Lost(self._rejoin.nonce))
+        self._say_newest(peer, step)
         # the answer to this peer's query may have been lost with my link to it: say it again
         answers = self._queries.get(peer, 0)
         step.send(peer, self._holds(peer, query=max(1, self._restart.query), answers=answers))
@@ -333,11 +334,17 @@ class AtomicBroadcast(Ordering):
             step.send(peer, gone)
 
     def _on_lost(self, sender: PartyId, nonce: bytes, step: OrderStep) -> None:
-        # upon LOST(nonce): say what I signed last, unless I do not know it myself
+        # upon LOST(nonce): say what I signed last, now and on each new link, as an answer may be lost with the old one
+        self._nonces[sender] = nonce
+        self._say_newest(sender, step)
+
+    def _say_newest(self, peer: PartyId, step: OrderStep) -> None:
+        """Answer the newest nonce of a peer that lost its journal, unless this server does not know itself."""
+        nonce = self._nonces.get(peer)
         newest = self._dag.newest_ref(self._config.me)
         has_spoken = newest is not None and newest.ref.round > self._restart.floor
-        if not self.has_lost_journal and (has_spoken or self._restart.floor == 0):
-            step.send(sender, Spoken(nonce, newest, self._certified_commit))
+        if nonce is not None and not self.has_lost_journal and (has_spoken or self._restart.floor == 0):
+            step.send(peer, Spoken(nonce, newest, self._certified_commit))
 
     def _on_spoken(self, sender: PartyId, spoken: Spoken, step: OrderStep) -> None:
         # upon SPOKEN to my nonce: it counts when all that it names is here

@@ -71,6 +71,8 @@ class Ordering:
         self._restart = Restart(quorums, me)
         self._queries: dict[PartyId, int] = {}
         """the newest query of each peer"""
+        self._nonces: dict[PartyId, bytes] = {}
+        """of the peers that lost their journals, each one's newest"""
         self._intake = Intake(self._rules, self._dag, equivocators, self._streams, self._restart, self._accepted)
         self._rejoin = Rejoin(self._rules, self._dag)
         self._behind = Behind(quorums)

@@ -2,7 +2,8 @@
 
 On top of what `OrderRun` draws: a server is cut off for longer than blocks are kept; one
 whose disk is lost comes up with nothing; journals are replaced at random moments, below
-what the store holds durably, and a crash may take the rest from the store; certified
+what the store holds durably, and a crash, at times the next thing, may take the rest from
+the store; certified
 states are handed to whoever is `behind`, with the snapshot that the replica would fetch,
 and old ones to everybody now and then.  What honest servers say is witnessed: one block a
 round, over all lives.
@@ -31,6 +32,8 @@ HARD_UNTIL_MS = 5000
 RECORDS = 80
 SHARE_COMPACTED = 0.4
 SHARE_OLD_INSTALLED = 0.05
+SHARE_CRASHED = 0.2
+"""of those whose journal was just replaced"""
 
 
 def plan_hardship(seed: int) -> OrderPlan:
@@ -128,6 +131,9 @@ class HardRun(OrderRun):
         if journal:
             self.compactions += 1
             self.network.seats[party].journal[:] = journal
+        if journal and self.network.now_ms < HARD_UNTIL_MS and self.random.random() < SHARE_CRASHED:
+            self.network.crash(party)
+            self.network.restart(party)
 
     def _draw_absence(self) -> None:
         party = self.random.choice(self.plan.honest)

@@ -301,7 +301,9 @@ def check_a_fresh_server_finds_all_that_is_above_s() -> None:
 
 def test_an_install_excuses_what_is_at_or_below_its_horizon_and_nothing_above() -> None:
     maker = Maker(4)
-    rounds = maker.rounds(12)
+    rounds = [maker.round_of(maker.genesis, (0, 1, 2))]
+    while len(rounds) < 12:
+        rounds.append(maker.round_of(rounds[-1], (0, 1, 2)))
     state = OrderState(0, 1, rounds[11][0].ref, 13, 0, 8, GENESIS_TIME_MS, bytes(32), (), ())
     machine = AtomicBroadcast(config(4, 3, **OPTIONS))
     machine.start(NOW, first_start=True)
@@ -440,3 +442,8 @@ def check_the_store_has_no_gap_after_a_compaction() -> None:
 def test_canary_compacting_above_what_the_store_holds() -> None:
     bug = Bug("maftia.abc.order:AtomicBroadcast.compact", "state.commit > durable_commit", "False")
     assert_caught(bug, check_the_store_has_no_gap_after_a_compaction)
+
+
+def test_canary_what_commits_dealt_with_before_an_install_makes_busy() -> None:
+    bug = Bug("maftia.abc.producer:Producer.note_accepted", " and not self._delivery.is_processed(block.ref)", "")
+    assert_caught(bug, lambda: test_a_compacted_journal_leads_to_the_same_machine_as_the_whole(0))

@@ -235,7 +235,7 @@ def test_canary_an_old_answer_counts() -> None:
 
 
 def test_canary_who_is_lost_answers() -> None:
-    bug = Bug("maftia.abc.order:AtomicBroadcast._on_lost", "not self.has_lost_journal and ", "")
+    bug = Bug("maftia.abc.order:AtomicBroadcast._say_newest", "not self.has_lost_journal and ", "")
     assert_caught(bug, test_who_does_not_know_its_own_highest_block_does_not_answer)
 
 
