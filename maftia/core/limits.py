@@ -238,6 +238,22 @@ CERTIFICATE_ENVELOPE_BYTES_MAX = SIGNATURE_SIZE_BYTES_MAX + 64
 OUTCOME_CERTIFICATES_BYTES_MAX = 2 * 1024 * 1024
 """that one answer brings: a thousand of common size, and half of a frame"""
 
+# For evidence that servers gather for names, in dca and replica.
+GATHERINGS_MAX = 64
+"""under way at a time at one server, each with a thread that may wait for the network"""
+GATHERINGS_OF_SESSION_MAX = 8
+"""of one connection; of one address there are a fourth of all (SOURCE_SHARE)"""
+GATHERINGS_PER_S = 20
+"""begun a second, whoever asks: each makes this server knock at up to NAMES_MAX places that a stranger chose"""
+GATHERINGS_BURST = 40
+"""of those, at once"""
+GATHERING_TIMEOUT_MS = 60_000
+"""after this a server gives up; below ATTESTATION_AGREEMENT_MS, so that the slowest attests near the fastest"""
+GATHERED_SIZE_BYTES_MAX = 64 * 1024
+"""what one job may find: an answer of DNS over TCP, or the head of a page"""
+NAMES_PAUSE_MS = 3000
+"""a client waits so long for what servers find on the network, before it asks those beyond the needed ones"""
+
 # For the client.
 ATTESTATION_AGREEMENT_MS = 2 * 60 * 1000
 """attestations this near to each other are all near agreed time if one honest server's is among them"""

@@ -48,6 +48,10 @@ class Confirmation:
         """A challenge for a client that connects; `unique` differs from call to call."""
         return self._nonces.make(utc_ms, unique)
 
+    def recognises(self, nonce: bytes, now_utc_ms: int) -> bool:
+        """Whether it is a challenge of this server's that is young enough to be answered."""
+        return self._nonces.recognises(nonce, now_utc_ms)
+
     def ask(self, case: Case, ask: Ask, now_utc_ms: int) -> Challenge | Refused:
         """A challenge sealed to the encryption key of a case, or why there is none."""
         sealed = self._sealed(case, ask, now_utc_ms)

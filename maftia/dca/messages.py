@@ -3,6 +3,7 @@
     server: Welcome                        at once, with the challenge nonce
     client: Confirm   → server: Attested or Refused
     client: Ask       → server: Challenge or Refused (encryption keys)
+    client: Gather    → server: Attested or Refused, when it has looked (evidence for names)
     client: Submit    → server: Outcome or Refused, when the record has its effect
     client: Watch     → server: Outcome, when (or if) there is one
     client: Query     → server: Listed or Refused, at once
@@ -24,6 +25,7 @@ from msgspec import Meta
 from maftia.core.challenge import SEALED_SIZE_BYTES_MAX
 from maftia.core.codec import Wire
 from maftia.core.limits import (
+    GATHERER_LENGTH_MAX,
     LOG_ENTRY_SIZE_BYTES_MAX,
     LOG_PART_SIZE_BYTES_MAX,
     RECORD_SIZE_BYTES_MAX,
@@ -66,6 +68,16 @@ class Ask(Wire, tag="ask"):
     signature: Ed25519Signature
     nonce: Nonce
     """of this server's Welcome"""
+
+
+class Gather(Wire, tag="gather"):
+    """Asks for an attestation of the request's names, as one of the policy's gatherers sees them."""
+
+    request: Annotated[bytes, Meta(max_length=RECORD_SIZE_BYTES_MAX)]
+    signature: Ed25519Signature
+    nonce: Nonce
+    """of this server's Welcome"""
+    gatherer: Annotated[str, Meta(max_length=GATHERER_LENGTH_MAX)]
 
 
 class Submit(Wire, tag="submit"):
@@ -137,7 +149,7 @@ class StatusQuery(Wire, tag="status"):
 
 
 LogQuery = LogHeadQuery | LogFileQuery | LogOfQuery | LogConsistencyQuery
-ClientMessage = Confirm | Ask | Submit | Watch | Query | PolicyQuery | LogQuery | StatusQuery
+ClientMessage = Confirm | Ask | Gather | Submit | Watch | Query | PolicyQuery | LogQuery | StatusQuery
 
 
 class Welcome(Wire, tag="welcome"):

@@ -37,7 +37,7 @@ from maftia.core.signing import Authenticator, verify_ed25519
 from maftia.core.spki import UnsupportedKeyError, parse_spki
 from maftia.core.x509 import assemble, issuer_of
 from maftia.dca.certificate import Certifier, Place
-from maftia.dca.confirmation import Confirmation
+from maftia.dca.confirmation import NOT_OURS, Confirmation
 from maftia.dca.credentials import Credentials
 from maftia.dca.effects import Effects
 from maftia.dca.evidence import Subject
@@ -49,18 +49,20 @@ from maftia.dca.gatherers import Gatherers, Gathering
 from maftia.dca.history import History, HistoryEntry
 from maftia.dca.judge import BANNED, profile_for
 from maftia.dca.ledger import Ledger, begin_log, no_files
-from maftia.dca.messages import Ask, Attested, Challenge, Confirm, Listed, PolicyReply, Refused, TokenInForce
+from maftia.dca.messages import Ask, Attested, Challenge, Confirm, Gather, Listed, PolicyReply, Refused, TokenInForce
 from maftia.dca.policy_in_force import PolicyInForce, deal_policy
 from maftia.dca.rates import Rates
 from maftia.dca.recent import RecentAnswers
 from maftia.dca.registry import SIGNATURE, UNSIGNED, Registry
-from maftia.dca.requests import ISSUE, RETRIEVE, UPDATE, Request, request_string
+from maftia.dca.requests import ISSUE, RETRIEVE, REVOKE, UPDATE, Request, request_string
 from maftia.dca.rid import is_stale
 from maftia.dca.state import KeyValue, State
 from maftia.log.reader import Read
 
 RULES_VERSION = 2
 """of everything that judges; a change comes into force by an ordered record, never by an upgrade alone"""
+
+NO_SUCH_EVIDENCE = Refusal(Code.MALFORMED, "the policy asks for no such evidence")
 
 _PROGRESS = b"meta/progress"
 _RULES = b"meta/rules"
@@ -158,17 +160,21 @@ class Service:
             return Refused(rid_of_request(ask.request), case.code, case.detail)
         return self._confirmation.ask(case, ask, now_utc_ms)
 
-    def gather(self, request: bytes, signature: bytes, gatherer: str, now_utc_ms: int) -> Gathering | Refused:
+    def gather(self, gather: Gather, now_utc_ms: int) -> Gathering | Refused:
         """This server's part in gathering evidence for the names of a signed request, or why it takes none.
 
         The caller does its jobs, and bounds how many: each is work for whoever asks.
         """
-        case = self._advised(request, signature, now_utc_ms)
+        # upon GATHER: begun where the policy asks for it, of a request that it could count for
+        case = self._advised(gather.request, gather.signature, now_utc_ms)
         if isinstance(case, Refusal):
-            return Refused(rid_of_request(request), case.code, case.detail)
-        found = self._config.gatherers.find(gatherer)
-        if found is None or not self._in_force.policy.gathers(gatherer):
-            return Refused(case.request.rid, Code.MALFORMED, "the policy asks for no such evidence")
+            return Refused(rid_of_request(gather.request), case.code, case.detail)
+        found = self._config.gatherers.find(gather.gatherer)
+        is_asked_for = case.request.kind in {ISSUE, UPDATE, REVOKE} and self._in_force.policy.gathers(gather.gatherer)
+        if found is None or not is_asked_for:
+            return Refused(case.request.rid, NO_SUCH_EVIDENCE.code, NO_SUCH_EVIDENCE.detail)
+        if not self._confirmation.recognises(gather.nonce, now_utc_ms):
+            return Refused(case.request.rid, NOT_OURS.code, NOT_OURS.detail)
         return Gathering(found, self._config.authenticator, case, now_utc_ms)
 
     def check_record(self, record: bytes) -> ParsedRecord | Refusal:

@@ -7,13 +7,13 @@ whether it was put up.  Two jobs for each name: write, and look.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from maftia.core.errors import Code, Refusal
 from maftia.core.policy import DEFAULT_POLICY_TOML
 from maftia.dca.evidence import Claim
 from maftia.dca.form import Case
-from maftia.dca.gatherers import Job, Steps, claim_of_names
+from maftia.dca.gatherers import Job, Steps, Worker, claim_of_names
 
 NOT_FOUND = Refusal(Code.CONFIRMATION_FAILED, "the letter was not found where it was sent")
 POLICY = DEFAULT_POLICY_TOML.replace("days = 90\n", 'days = 90\ngather = ["post"]\n', 1)
@@ -25,10 +25,11 @@ class Post:
     """Satisfied if every name answers."""
 
     name: str = "post"
+    workers: Mapping[str, Worker] = field(default_factory=dict)
 
     def claim(self, case: Case) -> Claim:
-        """That all names of the request answered, for its key."""
-        return claim_of_names(self.name, case)
+        """What its attestations state: that all names of the request answered, for its key."""
+        return claim_of_names(self.name, b"" if case.key is None else case.key.digest, case.identifiers)
 
     def steps(self, case: Case, now_utc_ms: int) -> Steps:
         """One letter after the other; the first that is not found ends it."""

@@ -160,7 +160,7 @@ CANARIES: dict[str, tuple[Bug | WrongConstant, Callable[[], object]]] = {
         partial(gatherers.test_2t_plus_1_attestations_for_the_names_are_needed_besides_the_keys, "key-major"),
     ),
     "a claim is not for the names": (
-        Bug("maftia.dca.gatherers:claim_of_names", ", *sorted(case.identifiers)", ""),
+        Bug("maftia.dca.gatherers:claim_of_names", ", *sorted(identifiers)", ""),
         gatherers.test_a_claim_is_for_a_gatherer_a_key_and_all_names,
     ),
     "a refusal is attested": (

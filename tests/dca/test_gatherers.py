@@ -15,8 +15,8 @@ from maftia.core.policy import parse_policy
 from maftia.dca.compose import SignedRequest
 from maftia.dca.evidence import FALSE_ATTESTATION, Claim, attest, attestation_verifies
 from maftia.dca.form import Case, read_case
-from maftia.dca.gatherers import Gatherers, Gathering, claim_of_names
-from maftia.dca.messages import Attested, Refused
+from maftia.dca.gatherers import Gatherers, Gathering
+from maftia.dca.messages import Attested, Gather, Refused
 from maftia.dca.requests import Answer, Attestation
 from maftia.dca.service import Service
 from maftia.dca.state import MemoryKeyValue
@@ -61,6 +61,12 @@ def case_of(signed: SignedRequest, mode: str = KEY_MAJOR) -> Case:
     return case
 
 
+def asking(signed: SignedRequest, **changes) -> Gather:
+    """What a client sends to the server 0 of `world.config`, at the moment of NOW."""
+    nonce = Town().service.welcome_nonce(NOW, b"unique")
+    return msgspec.structs.replace(Gather(signed.data, signed.signature, nonce, "post"), **changes)
+
+
 def gathered(signed: SignedRequest, *, servers=range(3), time_ms: int = NOW, mode: str = NAME_MAJOR):
     """What servers whose letters are all found attest."""
     claim = Post().claim(case_of(signed, mode))
@@ -89,7 +95,7 @@ def done(gathering: Gathering, village: Village) -> Attested | Refused:
 
 def test_a_server_attests_what_it_gathered_in_jobs():
     signed = ALICE.issue(rid(1), KEY, *NAMES)
-    gathering = Town().service.gather(signed.data, signed.signature, "post", NOW)
+    gathering = Town().service.gather(asking(signed), NOW)
     assert isinstance(gathering, Gathering)
     reply = done(gathering, Village(dict.fromkeys(NAMES, True)))
     assert isinstance(reply, Attested)
@@ -103,7 +109,7 @@ def test_a_server_attests_what_it_gathered_in_jobs():
 
 def test_one_name_that_does_not_answer_is_enough_to_refuse():
     signed = ALICE.issue(rid(1), KEY, *NAMES)
-    gathering = Town().service.gather(signed.data, signed.signature, "post", NOW)
+    gathering = Town().service.gather(asking(signed), NOW)
     assert isinstance(gathering, Gathering)
     reply = done(gathering, Village({NAMES[0]: True}))
     assert isinstance(reply, Refused)
@@ -113,19 +119,19 @@ def test_one_name_that_does_not_answer_is_enough_to_refuse():
 def test_it_gathers_for_its_own_policy_and_signed_requests_only():
     town, signed = Town(), ALICE.issue(rid(1), KEY, *NAMES)
     for name in ("", "letter", "challenge", "x" * 1000):
-        reply = town.service.gather(signed.data, signed.signature, name, NOW)
+        reply = town.service.gather(asking(signed, gatherer=name), NOW)
         assert isinstance(reply, Refused)
         assert reply.code == Code.MALFORMED
-    forged = town.service.gather(signed.data, bytes(64), "post", NOW)
+    forged = town.service.gather(asking(signed, signature=bytes(64)), NOW)
     assert isinstance(forged, Refused)
     assert (forged.code, forged.rid) == (Code.BAD_SIGNATURE, signed.request.rid)
-    unasked = Town(policy=policy_with()).service.gather(signed.data, signed.signature, "post", NOW)
+    unasked = Town(policy=policy_with()).service.gather(asking(signed), NOW)
     assert isinstance(unasked, Refused), "no profile of that policy wants it: nobody makes the server work"
 
 
 def test_without_names_there_is_nothing_to_gather():
     signed = ALICE.compose.revoke(rid(1), key=KEY.spki)
-    gathering = Town().service.gather(signed.data, signed.signature, "post", NOW)
+    gathering = Town().service.gather(asking(signed), NOW)
     assert isinstance(gathering, Gathering)
     assert gathering.job is None
     assert isinstance(gathering.reply, Refused)
@@ -150,7 +156,7 @@ def test_a_policy_with_an_unknown_gatherer_does_not_open():
 
 def test_a_claim_is_for_a_gatherer_a_key_and_all_names():
     claims = {
-        claim_of_names(gatherer, case_of(ALICE.issue(rid(1), key, *names)))
+        Post(gatherer).claim(case_of(ALICE.issue(rid(1), key, *names)))
         for gatherer in ("post", "letter")
         for key in (KEY, OTHER_KEY)
         for names in (NAMES, NAMES[:1])
