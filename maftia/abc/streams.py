@@ -130,7 +130,9 @@ class Restart:
         """highest round of an own block that is not known here"""
 
     def start(self, query: int, first_start: bool) -> None:
-        """A life begins."""
+        """A life begins; one that has begun goes on, with the query that its peers know."""
+        if self._started:
+            return
         self._started = True
         self._first_start = first_start
         self.query = max(1, query)

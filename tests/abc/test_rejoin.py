@@ -334,6 +334,15 @@ def test_a_lost_disk_in_a_cluster_that_goes_on(seed: int) -> None:
         assert all(said.get(round_, ref) == ref for round_, ref in again.items())
 
 
+def test_who_finds_out_later_keeps_the_query_that_its_peers_answer() -> None:
+    machine = AtomicBroadcast(config(4, 0))
+    machine.start(NOW)
+    query = machine._restart.query
+    machine.start_lost(NONCE, Now(5, GENESIS_TIME_MS + 5))
+    assert machine._restart.query == query
+    assert machine.has_lost_journal
+
+
 def test_an_old_backup_rejoins_like_a_lost_disk() -> None:
     world = World(4, 3)
     world.go_on(20, certify=False)
