@@ -18,6 +18,7 @@ import pytest
 import maftia
 from maftia.abc.block import BlockRules
 from maftia.abc.messages import AcceptedBlock, Blocks
+from maftia.core.checkpoint_text import checkpoint_text
 from maftia.core.codec import Wire, decode, encode
 from maftia.core.errors import FormatError
 from maftia.core.hashing import encode_fields
@@ -31,6 +32,8 @@ from maftia.dca.messages import StatusQuery
 from maftia.dca.requests import challenge_string, client_id
 from maftia.dca.rid import make_rid
 from maftia.dca.state import KeyValue
+from maftia.log.checkpoint import LogCheckpoint
+from maftia.log.merkle import EMPTY_ROOT
 from maftia.net.framing import encode_frame
 from maftia.replica.messages import Need
 from maftia.store.journal import ID_SIZE_BYTES, Journal, journal_header
@@ -43,6 +46,7 @@ DOMAIN = Domain(bytes(range(32)), 0)
 SERVER = SigningKey(bytes(32))
 CLIENT = SigningKey(b"\x01" * 32)
 SUBJECT = SigningKey(b"\x02" * 32)
+EMPTY_LOG = LogCheckpoint(0, EMPTY_ROOT)
 TIME_MS = 1_795_219_200_000
 _ROW = re.compile(r"^\| `(\w+)` \| (?:`([\w-]+)`|–) \| ([^|]*) \|", re.MULTILINE)
 
@@ -78,6 +82,8 @@ def examples(folder: Path) -> dict[str, bytes]:
         "challenge": challenge_string(DOMAIN, 0, subject.client, rid, subject.digest, nonce),
         "attestation-signature": attest(auth, subject, claim, TIME_MS).signature,
         "coin-name": coin_name(DOMAIN, "abc", 1),
+        "checkpoint-text": checkpoint_text(DOMAIN, EMPTY_LOG).encode(),
+        "checkpoint-signature": auth.sign_checkpoint(EMPTY_LOG),
     }
 
 
@@ -151,7 +157,7 @@ def test_every_tag_has_its_row() -> None:
 
 
 def used_store() -> KeyValue:
-    """The store of an authority that has issued, signed, banned, spent and remembered."""
+    """The store of an authority that has issued, signed, banned, spent, counted, logged, listed and remembered."""
     token = SigningKey(b"\x05" * 32)
     entry = f'\n[[token]]\npublic_key = "{token.public.hex()}"\nuses = 2\n'
     world, client = World(policy=policy_with(mode='["token"]') + entry), Client("alice")
@@ -162,11 +168,13 @@ def used_store() -> KeyValue:
         answer = world.answer(client.compose.record(signed, attestations(signed), tokens=[spent]))
     world.service.complete(answer.serial, b"\x01" * 256)
     assert world.revoke(client, key=ed25519_key("one"), reason="keyCompromise", servers=(0, 1)).code == ""
+    assert world.retrieve(client, names=["dns:two.example"]).code == ""
+    world.service.ledger.published(2)
     return world.store
 
 
 def test_every_key_of_the_state_has_its_row() -> None:
-    rows = re.findall(r"^\| `((?:[a-z-]+/)+[a-z]*)` \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| `((?:[a-z-]+/)+[a-z-]*)` \|", PAGE, re.MULTILINE)
     assert len(rows) == len(set(rows))
     keys = [key for key, _ in used_store().scan(b"")]
     used = {row for key in keys for row in rows if _is_of(key, row)}
