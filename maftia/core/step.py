@@ -10,8 +10,8 @@ Conventions that every protocol here keeps:
   itself, before it returns; nothing is looped back by the driver.
 * Whatever stands in `records` is durable before any message of this or a later
   step leaves, and is given back, in order, to `recover` after a restart.
-* A `Job` is slow, pure computation.  The driver runs it off the loop and hands the
-  result back as an input, with the job's reference.
+* A `Job` is slow, pure computation, or waits for the network.  The driver runs it off the
+  loop and hands the result back as an input, with the job's reference.
 * A parent absorbs a child's step: it wraps messages and records and consumes outputs.
 """
 
@@ -56,10 +56,12 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Slow, pure work.  `work()` may run in any thread; it touches no protocol state."""
+    """Slow work.  `work()` may run in any thread; it touches no protocol state."""
 
     reference: Hashable
     work: Callable[[], object]
+    waits: bool = False
+    """it waits for others instead of computing: no slow computation may stand behind it"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from maftia.abc.order import GATHER_WAIT_MS, AtomicBroadcast, OrderConfig
 from maftia.core.init_file import InitFile
 from maftia.core.limits import CHECKPOINT_INTERVAL_COMMITS
 from maftia.core.signing import ServerAuthenticator, SigningKey
+from maftia.dca.gatherers import Gatherer, Gatherers
 from maftia.dca.ledger import no_files
 from maftia.dca.service import Service, ServiceConfig
 from maftia.dca.state import KeyValue
@@ -22,6 +25,7 @@ def build_handler(
     store: KeyValue,
     read_log: Read = no_files,
     *,
+    gatherers: Iterable[Gatherer] = (),
     version: str,
     is_first_start: bool,
     coin: Coin | None = None,
@@ -30,8 +34,8 @@ def build_handler(
 ) -> ReplicaHandler:
     """The handler of the server that the init file is for, on its state.
 
-    `read_log` reads the files of the log; `coin` replaces the dealt one (a simulator may share
-    its computations).  Raises
+    `read_log` reads the files of the log; `gatherers` are of evidence for names, the same on
+    every server; `coin` replaces the dealt one (a simulator may share its computations).  Raises
     FormatError where the init file's numbers, policy or certificate are not sound;
     DamagedLogError where the log's files are not those of the state.
     """
@@ -59,6 +63,7 @@ def build_handler(
             policy=init.policy_text,
             dealt_at_ms=cluster.dealt_at_ms,
             nonce_secret=init.mac_secret,
+            gatherers=Gatherers(gatherers),
         ),
         store,
         read_log,

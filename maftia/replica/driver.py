@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import trio
 
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import CLIENTS_OUTBOX_BYTES_MAX, TURN_BYTES_MAX
+from maftia.core.limits import CLIENTS_OUTBOX_BYTES_MAX, GATHERINGS_MAX, TURN_BYTES_MAX
 from maftia.core.step import Now, Send, Step
 from maftia.log.write import LogWrite
 from maftia.net.channel import Channel
@@ -134,6 +134,7 @@ class Driver:
         self._client_inbox: Inbox[Input] = Inbox(self._bell)
         self._local = self._local_inbox.source(0)
         self._jobs = JobRunner(threads, self._job_done)
+        self._waits = JobRunner(GATHERINGS_MAX, self._job_done, waits=True)
         jitter = random.Random(random_bytes(8))  # noqa: S311 (spreads reconnections, guards nothing)
         self._peers = {
             party: Peer(party, connect, handler, self._local, self._peer_inbox, log, jitter)
@@ -154,6 +155,7 @@ class Driver:
         """Take turns until `stop`, then until what was promised has left; started once the links are dialling."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._jobs.run)
+            nursery.start_soon(self._waits.run)
             for peer in self._peers.values():
                 nursery.start_soon(peer.link.run)
             task_status.started()
@@ -252,7 +254,9 @@ class Driver:
             self._send(send)
         for reply in step.outputs:
             self._reply(reply)
-        self._jobs.submit(step.jobs)
+        if step.jobs:
+            self._jobs.submit([job for job in step.jobs if not job.waits])
+            self._waits.submit([job for job in step.jobs if job.waits])
 
     async def _sync(self) -> None:
         """One fsync for all of the turn, before any of it leaves."""

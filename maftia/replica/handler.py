@@ -7,7 +7,7 @@ certificate that was entered is completed while n−t servers are honest and con
 whoever watches a request is told.
 
 Messages: of peers, one frame each: the order's, SHARE, NEED, DONE, VOTE, HEAD.  Of clients:
-CONFIRM, ASK, SUBMIT, WATCH, STATUS, inquiries (`dca.messages`).
+CONFIRM, ASK, GATHER, SUBMIT, WATCH, STATUS, inquiries (`dca.messages`).
 
 Why it works: a commit is applied in one step with its index, so recovery goes on where
 the state stands; the journal gives the order all its commits again, and those that the
@@ -22,9 +22,9 @@ Caller must: call `recover` once, then `start`, then feed every input; make reco
 the state durable before it sends; run jobs and hand back what they give; store what
 `log_to_write` gives, one write after the other, and say so.
 
-Limits and cost: a frame costs one decoding before it is judged; inquiries and
-challenges of strangers have allowances (`inquiries`, ASKS_PER_S), all else of a source
-its limit (`sources`); what peers and clients may pile up is bounded by the parts.
+Limits and cost: a frame costs one decoding before it is judged; inquiries,
+challenges and gatherings of strangers have allowances (`inquiries`, `challenges`,
+`gatherings`), all else of a source its limit (`sources`); what peers and clients may pile up is bounded by the parts.
 """
 
 from __future__ import annotations
@@ -39,12 +39,9 @@ from maftia.core.codec import decode, encode
 from maftia.core.errors import Code, FormatError, InvariantError, Refusal
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.limits import (
-    ASKS_BURST,
-    ASKS_PER_S,
     CLIENT_FRAME_SIZE_BYTES_MAX,
     FRAME_SIZE_BYTES_MAX,
     NONCE_LIFETIME_MS,
-    SOURCE_SHARE,
 )
 from maftia.core.quorum import Quorums
 from maftia.core.signing import HeadAuthenticator
@@ -57,6 +54,7 @@ from maftia.dca.messages import (
     Ask,
     ClientMessage,
     Confirm,
+    Gather,
     Refused,
     ServerMessage,
     StatusQuery,
@@ -68,10 +66,11 @@ from maftia.dca.messages import (
 from maftia.dca.rid import is_stale
 from maftia.dca.service import Service
 from maftia.log.write import LogWrite
-from maftia.replica.allowance import SharedAllowance
+from maftia.replica.challenges import Challenges
 from maftia.replica.checkpoints import Certificate, Checkpoint, CheckpointVotes, checkpoint_digest
+from maftia.replica.gatherings import GatheringJob, Gatherings
 from maftia.replica.heads import LogHeads
-from maftia.replica.inquiries import TOO_MANY, Inquiries, Inquiry
+from maftia.replica.inquiries import Inquiries, Inquiry
 from maftia.replica.messages import Done, Head, Need, Share, SigningMessage, Vote
 from maftia.replica.order import Order
 from maftia.replica.purposes import CERTIFICATE
@@ -114,7 +113,8 @@ class ReplicaHandler:
         self._heads = LogHeads(config.quorums, config.authenticator, service.ledger)
         self._sessions = ClientSessions(service.certificate, self._stored_answer, self._heads.logged)
         self._inquiries = Inquiries(service, self._heads.sign)
-        self._asks = SharedAllowance(ASKS_PER_S, ASKS_BURST, ASKS_PER_S // SOURCE_SHARE)
+        self._challenges = Challenges(service)
+        self._gatherings = Gatherings(service)
         self._sources = Sources()
         self._connected: set[PartyId] = set()
         self._has_told_of_loss = False
@@ -127,7 +127,7 @@ class ReplicaHandler:
     @property
     def wake_at(self) -> int | None:
         """When `on_timer` is due, monotonic ms; None: nothing waits."""
-        times = (self._order.wake_at, self._signing.wake_at, self._heads.wake_at)
+        times = (self._order.wake_at, self._signing.wake_at, self._heads.wake_at, self._gatherings.wake_at)
         return min((at for at in times if at is not None), default=None)
 
     @property
@@ -179,10 +179,13 @@ class ReplicaHandler:
         self._take(self._order.on_timer(now), now, step)
         self._take_signing(self._signing.on_timer(now), step)
         step.absorb(self._heads.on_timer(now), encode)
+        step.extend(self._gatherings.on_timer(now))
         return step
 
     def job_done(self, reference: Hashable, result: object, now: Now) -> Step[bytes, Reply]:
         """What a job gave."""
+        if isinstance(reference, GatheringJob):
+            return self._gatherings.job_done(reference, result, now)
         if not isinstance(reference, SigningJob):
             raise InvariantError("a job came back that nobody asked for")
         step: Step[bytes, Reply] = Step()
@@ -245,6 +248,7 @@ class ReplicaHandler:
     def client_closed(self, session: int) -> Step[bytes, Reply]:
         """It has gone.  What it asked for takes its course."""
         self._sessions.closed(session)
+        self._gatherings.closed(session)
         self._sources.closed(session)
         return Step()
 
@@ -265,32 +269,27 @@ class ReplicaHandler:
         if isinstance(message, Inquiry):
             answer = self._inquiries.answer(message, self._sources.of(session), now.monotonic_ms)
             return Step(outputs=[Reply(session, answer)])
-        # upon CONFIRM, ASK, SUBMIT: while their source is within its limit
+        # upon CONFIRM, ASK, GATHER, SUBMIT: while their source is within its limit
         if not self._sources.admits(session, self._service.limits, now.monotonic_ms):
             return self._refuse(session, _rid_of(message), TOO_MANY_OF_SOURCE)
         if isinstance(message, Submit):
             return self._on_submit(session, message, now)
-        return self._on_challenge(session, message, now)
+        return self._on_evidence(session, message, now)
 
-    def _on_challenge(self, session: int, message: Confirm | Ask, now: Now) -> Step[bytes, Reply]:
-        # upon CONFIRM or ASK: answered; a nonce past its life is replaced, in its youth kept
+    def _on_evidence(self, session: int, message: Confirm | Ask | Gather, now: Now) -> Step[bytes, Reply]:
+        # upon CONFIRM, ASK, GATHER: answered; a nonce past its life is replaced, in its youth kept
         age_ms = self._sessions.nonce_age_ms(session, now.monotonic_ms)
         step: Step[bytes, Reply] = Step()
         if age_ms > NONCE_LIFETIME_MS // 2:
             step = self._tell(session, self._welcome(session, message.nonce, now))
-        if age_ms <= NONCE_LIFETIME_MS:
-            step.extend(self._tell(session, self._confirmed(session, message, now)))
-        return step
-
-    def _confirmed(self, session: int, message: Confirm | Ask, now: Now) -> ServerMessage:
-        # upon CONFIRM: attested or refused; upon ASK: a challenge, while there is time to seal it
-        if isinstance(message, Confirm):
-            return self._service.attest(message, now.utc_ms)
         source = self._sources.of(session)
-        if not self._asks.has_room(source, now.monotonic_ms):
-            return Refused(rid_of_request(message.request), TOO_MANY.code, TOO_MANY.detail)
-        self._asks.spend(source, 1)
-        return self._service.ask(message, now.utc_ms)
+        if age_ms > NONCE_LIFETIME_MS:
+            return step
+        if isinstance(message, Gather):
+            step.extend(self._gatherings.begin(session, source, message, now))
+        else:
+            step.extend(self._tell(session, self._challenges.answer(source, message, now)))
+        return step
 
     def _on_submit(self, session: int, submit: Submit, now: Now) -> Step[bytes, Reply]:
         # upon SUBMIT of a record that its client signed: watched, and ordered unless it was
@@ -422,7 +421,7 @@ class ReplicaHandler:
         return entry.answer if entry.digest == subject.digest else None
 
 
-def _rid_of(message: Confirm | Ask | Submit) -> bytes:
+def _rid_of(message: Confirm | Ask | Gather | Submit) -> bytes:
     return rid_of_record(message.record) if isinstance(message, Submit) else rid_of_request(message.request)
 
 

@@ -1,7 +1,10 @@
-"""Slow, pure work in threads: as many at a time as there are cores, several per hand-over.
+"""Slow work in threads: computation on as many as there are cores, several jobs per hand-over; waiting apart.
 
 A hand-over to a thread costs 0.3 ms of processor time (docs/benchmarks.md), a tenth
 of a signature share: where several jobs wait, a thread is given its part of them.
+
+What waits for the network has other threads, one for each job: a host that a stranger
+chose and that never answers keeps no signature waiting, and no other host.
 """
 
 from __future__ import annotations
@@ -23,8 +26,13 @@ class JobRunner:
     A job that raises is a bug of ours: the exception leaves `run`.
     """
 
-    def __init__(self, threads: int, deliver: Callable[[Hashable, object], None]) -> None:
+    def __init__(self, threads: int, deliver: Callable[[Hashable, object], None], *, waits: bool = False) -> None:
+        """`waits`: for jobs that wait for others.  None waits behind another while a thread is free, and none
+        is waited for when the runner is cancelled."""
         self._threads = threads
+        self._limiter = trio.CapacityLimiter(threads)
+        self._waits = waits
+        self._hand_over_max = 1 if waits else HAND_OVER_MAX
         self._deliver = deliver
         self._waiting: deque[Job] = deque()
         self._arrived = trio.Event()
@@ -36,7 +44,7 @@ class JobRunner:
             self._arrived.set()
 
     async def run(self) -> None:
-        """Run jobs until cancelled; a hand-over under way is completed first."""
+        """Run jobs until cancelled; a hand-over of computation under way is completed first."""
         async with trio.open_nursery() as nursery:
             for _ in range(self._threads):
                 nursery.start_soon(self._work)
@@ -48,12 +56,12 @@ class JobRunner:
                 await self._arrived.wait()
                 continue
             batch = self._take()
-            results = await trio.to_thread.run_sync(_run, batch)
+            results = await trio.to_thread.run_sync(_run, batch, abandon_on_cancel=self._waits, limiter=self._limiter)
             for job, result in zip(batch, results, strict=True):
                 self._deliver(job.reference, result)
 
     def _take(self) -> list[Job]:
-        count = min(HAND_OVER_MAX, -(-len(self._waiting) // self._threads))
+        count = min(self._hand_over_max, -(-len(self._waiting) // self._threads))
         return [self._waiting.popleft() for _ in range(count)]
 
 

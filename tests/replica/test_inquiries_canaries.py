@@ -94,6 +94,6 @@ def test_canary_requests_of_a_source_are_not_counted(kind: type) -> None:
 
 
 def test_canary_challenges_cost_nothing() -> None:
-    bug = Bug(f"{HANDLER}._confirmed", "self._asks.spend(source, 1)", "pass")
+    bug = Bug("maftia.replica.challenges:Challenges.answer", "self._asks.spend(source, 1)", "pass")
     check = test_inquiries.test_challenges_for_encryption_keys_are_few_a_second_for_each_source_and_for_all
     assert_caught(bug, check)
