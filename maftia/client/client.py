@@ -32,6 +32,7 @@ from maftia.client.link import Connect, ServerLink
 from maftia.client.log_file import FileReading, LogPath
 from maftia.client.log_inquiry import ConsistencyInquiry, HeadInquiry, SerialInquiry
 from maftia.client.names import ascii_name
+from maftia.client.names_evidence import FROM_POLICY, Gather, NamesEvidence, asked_for, named, with_advice
 from maftia.client.policy_inquiry import PolicyInquiry
 from maftia.client.query import QueryConversation
 from maftia.client.reply_collector import Believed
@@ -48,7 +49,7 @@ from maftia.client.results import (
 from maftia.client.switchboard import Switchboard, now_ms
 from maftia.core.cluster_file import ClusterFile
 from maftia.core.csr import Binding
-from maftia.core.errors import FormatError
+from maftia.core.errors import FormatError, RefusedError
 from maftia.core.hashing import encode_fields
 from maftia.core.identifiers import Domain, PartyId
 from maftia.core.names import normalise_names
@@ -179,6 +180,7 @@ class Client:
         *,
         profile: str = "server",
         credentials: Credentials = NO_CREDENTIALS,
+        gather: Gather = (),
         attestations: int = 0,
         rid: bytes | None = None,
         contact: Contact = "quorum",
@@ -188,13 +190,15 @@ class Client:
 
         A `RequestedKey` has names of its own, and needs none beside them; a bound one also has
         its rid.  `attestations` is the number of servers that must confirm the key (0: t+1);
-        `rid` repeats a request.  Raises FormatError for names that are none, and for credentials
-        and certification requests that cannot be for this request.
+        `rid` repeats a request.  `gather` names the gatherers whose evidence for the names the
+        policy asks for, or is "policy": they are asked of the servers first.  Raises FormatError for
+        names that are none, and for credentials and certification requests that cannot be for this
+        request.
         """
         began = trio.current_time()
         signed = self._composer.issue(self._rid_for(key, rid), key.spki, _names_for(key, names), profile, key.purpose)
         wish = self._binding(signed, key, credentials, contact, is_repeated=rid is not None)
-        return await self._issued(replace(wish, attestations=attestations), began, timeout_s)
+        return await self._issued(replace(wish, attestations=attestations), gather, began, timeout_s)
 
     async def update(
         self,
@@ -204,6 +208,7 @@ class Client:
         profile: str = "server",
         credentials: Credentials = NO_CREDENTIALS,
         rights: Sequence[SubjectKey] = (),
+        gather: Gather = (),
         attestations: int = 0,
         rid: bytes | None = None,
         contact: Contact = "quorum",
@@ -217,7 +222,7 @@ class Client:
         signed = self._composer.update(self._rid_for(key, rid), key.spki, _names_for(key, names), profile, key.purpose)
         wish = self._binding(signed, key, credentials, contact, is_repeated=rid is not None)
         wish = replace(wish, attestations=attestations, proofs=self._proofs(signed, rights))
-        return await self._issued(wish, began, timeout_s)
+        return await self._issued(wish, gather, began, timeout_s)
 
     async def revoke(
         self,
@@ -228,6 +233,7 @@ class Client:
         serial: bytes = b"",
         reason: str = "unspecified",
         rights: Sequence[SubjectKey] = (),
+        gather: Sequence[str] = (),
         rid: bytes | None = None,
         contact: Contact = "quorum",
         timeout_s: float = TIMEOUT_S,
@@ -236,7 +242,9 @@ class Client:
 
         The right to do so lies with this identity where it requested them, with the keys in
         `rights`, and with `subject`, an encryption key that opens challenges for it; it is the
-        key of the request then, and `key` is left out.
+        key of the request then, and `key` is left out; and over certificates of exactly `names` with
+        whoever those belong to, as the gatherers see that are named in `gather`, all that their
+        profiles ask for.
         """
         if subject is not None and key not in {b"", subject.spki}:
             raise ValueError("a revocation by an encryption key is of that key")
@@ -251,7 +259,8 @@ class Client:
         )
         opens = subject.open if subject else None
         wish = Wish(signed, self._composer, contact=contact, is_repeated=rid is not None, open=opens)
-        believed = await self._perform(replace(wish, proofs=self._proofs(signed, rights)), timeout_s)
+        wish = replace(wish, gather=named(gather).gatherers, proofs=self._proofs(signed, rights))
+        believed = await self._perform(wish, timeout_s)
         rid = signed.subject.rid
         return Revoked(believed.answer.serials, rid, _elapsed_ms(began), believed.note, believed.inclusion)
 
@@ -405,11 +414,22 @@ class Client:
         wish.check_bounds(self.cluster.n)
         return await self._board.run(Conversation(self._deployment, wish, now_ms()), timeout_s)
 
-    async def _issued(self, wish: Wish, began: float, timeout_s: float) -> Issued:
-        believed = await self._perform(wish, timeout_s)
+    async def _issued(self, wish: Wish, gather: Gather, began: float, timeout_s: float) -> Issued:
+        evidence = await self._evidence(gather, wish.signed.request.profile, timeout_s)
+        wish = replace(wish, gather=evidence.gatherers, validations=evidence.attestations)
+        try:
+            believed = await self._perform(wish, max(0.0, began + timeout_s - trio.current_time()))
+        except RefusedError as error:
+            raise RefusedError(with_advice(error.refusal, wish.gather), error.servers_agreeing, error.rid) from None
         certificate, answer = Certificate.of(believed.certificates[0]), believed.answer
         rid, elapsed_ms = wish.signed.subject.rid, _elapsed_ms(began)
         return Issued(certificate, answer.serials, rid, elapsed_ms, believed.note, believed.inclusion)
+
+    async def _evidence(self, gather: Gather, profile: str, timeout_s: float) -> NamesEvidence:
+        if gather == FROM_POLICY:
+            found = await self.policy(timeout_s=timeout_s)
+            return asked_for(found.text, profile, self.cluster.quorums)
+        return named(gather)
 
     async def _query(self, signed: SignedRequest, timeout_s: float) -> tuple[Certificate, ...]:
         believed = await self._board.run(QueryConversation(self._deployment, signed, now_ms()), timeout_s)

@@ -8,13 +8,14 @@ result, whatever the others say, delay or leave out; a result is one that an hon
 server gave (`reply_collector`).
 
 Messages: CONFIRM (signature keys), or ASK, CHALLENGE and CONFIRM (encryption keys), with as
-many servers as attestations are needed, with the others when one fails or is slow; then
-SUBMIT to 2t+1 servers (contact quorum) or one after another (contact one), WATCH to all
-the others.
+many servers as attestations are needed, with the others when one fails or is slow; in the
+same way GATHER for each kind of evidence for names, one kind after another; then SUBMIT to
+2t+1 servers (contact quorum) or one after another (contact one), WATCH to all the others.
 
 Why it works: n−t ≥ t+1 honest servers attest, with times that agree.  Of 2t+1 servers
 that are handed the record t+1 are honest and order it (`abc`), so it is delivered; of
 one server nothing is known, so after a silence the next is handed it too, at last all.
+Of the 2t+1 that attest the names, t may lie and one be deceived (`dca.gatherers`).
 Everything is said again on a new connection; the record's rid makes that harmless.
 An encryption key opens one challenge for each question, and only one that was sealed
 with the string of that server, connection and request, so nobody can have it open
@@ -28,7 +29,9 @@ Deviations: none.
 
 Caller must: keep time, and feed it only what came over authenticated channels.
 
-Limits and cost: at most four messages to each server and connection.
+Limits and cost: at most four messages to each server and connection, and one more for
+each gatherer; a REFUSED does not say of which kind of evidence it is, so one that comes
+late may have another server asked in its sender's place, and nothing worse.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ from typing import Literal
 
 from maftia.client.inclusion import LogSigners
 from maftia.client.reply_collector import AttestationCollector, Believed, Refuted, ReplyCollector
+from maftia.core.codec import encode
 from maftia.core.errors import Code, CryptoError, FormatError, InvariantError
 from maftia.core.hashing import H
 from maftia.core.identifiers import PartyId
@@ -49,8 +53,11 @@ from maftia.core.limits import (
     CONTACT_PAUSE_MS,
     GATHER_PAUSE_MS,
     INCLUSION_PAUSE_MS,
+    NAMES_PAUSE_MS,
     PROOFS_PER_RECORD_MAX,
     RECORD_SIZE_BYTES_MAX,
+    SERVERS_MAX,
+    TIME_MS_MAX,
     TOKENS_PER_RECORD_MAX,
 )
 from maftia.core.quorum import Quorums
@@ -58,6 +65,8 @@ from maftia.core.signing import Authenticator
 from maftia.core.spki import key_digest
 from maftia.dca.compose import Composer, Sign, SignedRequest
 from maftia.dca.evidence import CHALLENGE_GATHERER, Claim
+from maftia.dca.form import identifiers_of
+from maftia.dca.gatherers import claim_of_names
 from maftia.dca.messages import Attested, Challenge, ClientMessage, Outcome, Refused, ServerMessage, Submit, Watch
 from maftia.dca.requests import ADMIN, Attestation, Authorization, CertificateProof, KeyProof, TokenProof
 
@@ -103,11 +112,20 @@ class Wish:
     csr: bytes = b""
     authorizations: tuple[Authorization, ...] = ()
     certificates: tuple[CertificateProof, ...] = ()
+    gather: tuple[str, ...] = ()
+    """the gatherers whose evidence for all names is shown"""
+    validations: int = 0
+    """how many attestations of each of them are needed; 0: 2t+1"""
+
+    @property
+    def confirms_key(self) -> bool:
+        """Whether servers are to attest that the request's key is its client's."""
+        return self.prove is not None or self.open is not None
 
     @property
     def gathers(self) -> bool:
-        """Whether servers are to attest that the request's key is its client's."""
-        return self.prove is not None or self.open is not None
+        """Whether servers are to attest anything."""
+        return self.confirms_key or bool(self.gather)
 
     def sealed(self, attestations: tuple[Attestation, ...] = ()) -> bytes:
         """The record of all this."""
@@ -127,7 +145,8 @@ class Wish:
         ):
             if len(given) > most:
                 raise FormatError(f"a request can show at most {most} {what}: leave out {len(given) - most}")
-        room = RECORD_SIZE_BYTES_MAX - (n * ATTESTATION_BYTES if self.gathers else 0)
+        room = RECORD_SIZE_BYTES_MAX - (n * ATTESTATION_BYTES if self.confirms_key else 0)
+        room -= n * sum(map(_attestation_bytes, self.gather))
         excess = len(self.sealed()) - room
         if excess > 0:
             raise FormatError(f"the request is {excess} bytes larger than servers read: {self._how_to_shrink}")
@@ -137,6 +156,11 @@ class Wish:
         if self.signed.request.kind == ADMIN:
             return "add tokens one by one instead of in the policy, or shorten its lists and comments"
         return "use fewer names, and fewer or smaller keys, requests and credentials"
+
+
+def _attestation_bytes(gatherer: str) -> int:
+    """The most that one attestation of a gatherer takes in a record."""
+    return len(encode(Attestation(SERVERS_MAX, gatherer, bytes(32), TIME_MS_MAX, bytes(64))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +198,15 @@ class Conversation:
         self._known = _Known()
         what = (wish.signed.request, self.subject)
         self._replies = ReplyCollector(self._quorums, deployment.ca_key, *what, deployment.log)
-        self._gathering = self._gatherer() if wish.gathers else None
+        self._missing = self._wanted_evidence()
+        self._gathered: dict[str, tuple[Attestation, ...]] = {}
+        """by gatherer"""
+        self._gathering = self._missing.pop(0) if self._missing else None
         self._record = b"" if wish.gathers else wish.sealed()
-        self._wanted = wish.attestations or self._quorums.t + 1 if wish.gathers else self._contacts_at_first()
+        self._wanted = self._gathering.needed if self._gathering else self._contacts_at_first()
         self._unproven: Believed | None = None
         """believed, while its inclusion is waited for"""
-        self.wake_at = now_ms + (GATHER_PAUSE_MS if wish.gathers else CONTACT_PAUSE_MS)
+        self.wake_at = now_ms + (self._gather_pause_ms() if wish.gathers else CONTACT_PAUSE_MS)
         self.result: Believed | Refuted | None = None
 
     @property
@@ -252,27 +279,55 @@ class Conversation:
 
     # --- gathering
 
-    def _gatherer(self) -> AttestationCollector:
-        claim = Claim(CHALLENGE_GATHERER, key_digest(self._wish.signed.request.key))
-        needed = self._wish.attestations or self._quorums.t + 1
-        return AttestationCollector(self._quorums, self._deployment.servers, self.subject, claim, needed)
+    def _wanted_evidence(self) -> list[AttestationCollector]:
+        """What servers are to attest, in the order in which it is gathered: the key first, it costs them least."""
+        quorums, request = self._quorums, self._wish.signed.request
+        key = key_digest(request.key) if request.key else b""
+        evidence = []
+        if self._wish.confirms_key:
+            evidence.append((Claim(CHALLENGE_GATHERER, key), self._wish.attestations or quorums.t + 1))
+        for gatherer in self._wish.gather:
+            claim = claim_of_names(gatherer, key, identifiers_of(request.names))
+            evidence.append((claim, self._wish.validations or 2 * quorums.t + 1))
+        servers = self._deployment.servers
+        return [AttestationCollector(quorums, servers, self.subject, claim, needed) for claim, needed in evidence]
+
+    def _gather_next(self, now_ms: int) -> list[Say]:
+        """Ask for the next kind of evidence; with all of it, the request is submitted."""
+        if not self._missing:
+            return self._submit(now_ms)
+        self._gathering = self._missing.pop(0)
+        self._wanted = self._gathering.needed
+        self._known.asked, self._known.useless = set(), set()
+        self.wake_at = now_ms + self._gather_pause_ms()
+        return self._ask_more()
+
+    def _gather_pause_ms(self) -> int:
+        return GATHER_PAUSE_MS if self._is_confirming else NAMES_PAUSE_MS
+
+    @property
+    def _is_confirming(self) -> bool:
+        """Whether the attestations that are gathered now are those of the key."""
+        return self._gathering is not None and self._gathering.claim.gatherer == CHALLENGE_GATHERER
 
     def _on_attested(self, server: PartyId, message: Attested, now_ms: int) -> list[Say]:
-        # upon ATTESTED: enough of them are submitted with the request, once
-        if self._gathering is None or self._record:
+        # upon ATTESTED: once there are enough, the next kind is gathered; all kinds are submitted with the request
+        gathering = self._gathering
+        if gathering is None or self._record or message.attestation.gatherer in self._gathered:
             return []
-        if not self._gathering.add(server, message.attestation):
+        if not gathering.add(server, message.attestation):
             self._known.useless.add(server)
-        elif (attestations := self._gathering.result) is not None:
-            return self._submit(attestations, now_ms)
-        elif self._gathering.count >= self._wanted:
+        elif (attestations := gathering.result) is not None:
+            self._gathered[gathering.claim.gatherer] = attestations
+            return self._gather_next(now_ms)
+        elif gathering.count >= self._wanted:
             self._wanted += 1
         return self._ask_more()
 
     def _on_challenge(self, server: PartyId, message: Challenge) -> list[Say]:
         # upon CHALLENGE, one for each ASK: opened and answered
         wish = self._wish
-        if self._record or wish.open is None or not self._known.challenges[server]:
+        if self._record or not self._is_confirming or wish.open is None or not self._known.challenges[server]:
             return []
         self._known.challenges[server] -= 1
         nonce = self._known.nonces[server]
@@ -296,7 +351,7 @@ class Conversation:
                 self._known.silent.add(server)
         elif self._gathering is not None:
             self._gathering.refusals.add(server, message.code, message.detail)
-            self.result = self._gathering.refusals.believed()
+            self.result = self._gathering.refuted()
             self._known.useless.add(server)
         return [] if self.result else self._go_on()
 
@@ -313,6 +368,8 @@ class Conversation:
     def _ask(self, server: PartyId) -> Say:
         """A signature key answers the nonce of the connection; an encryption key asks for one to open."""
         wish, nonce = self._wish, self._known.nonces[server]
+        if self._gathering is not None and not self._is_confirming:
+            return Say(server, wish.composer.gather(wish.signed, nonce, self._gathering.claim.gatherer))
         if wish.open is not None:
             self._known.challenges[server] += 1
             return Say(server, wish.composer.ask(wish.signed, nonce))
@@ -332,8 +389,8 @@ class Conversation:
         elif first is None:
             self._unproven, self.wake_at = result, now_ms + INCLUSION_PAUSE_MS
 
-    def _submit(self, attestations: tuple[Attestation, ...], now_ms: int) -> list[Say]:
-        self._record = self._wish.sealed(attestations)
+    def _submit(self, now_ms: int) -> list[Say]:
+        self._record = self._wish.sealed(tuple(one for kind in self._gathered.values() for one in kind))
         self._wanted = self._contacts_at_first()
         self._known.silent = set()
         self.wake_at = now_ms + CONTACT_PAUSE_MS

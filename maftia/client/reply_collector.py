@@ -77,21 +77,22 @@ class Refusals:
 
     def __init__(self, quorums: Quorums) -> None:
         self._quorums = quorums
-        self._by_server: dict[PartyId, Refusal] = {}
+        self.by_server: dict[PartyId, Refusal] = {}
+        """the last word of each"""
 
     def add(self, server: PartyId, code: str, detail: str) -> None:
         """One server's word; its last counts.  A code that does not exist is none."""
         if code in set(Code):
-            self._by_server[server] = Refusal(Code(code), printable(detail))
+            self.by_server[server] = Refusal(Code(code), printable(detail))
 
     def with_code(self, code: Code) -> frozenset[PartyId]:
         """Who refuses with this code."""
-        return frozenset(server for server, refusal in self._by_server.items() if refusal.code == code)
+        return frozenset(server for server, refusal in self.by_server.items() if refusal.code == code)
 
     def believed(self, submitted_to: Collection[PartyId] = ()) -> Refuted | None:
         """The refusal that t+1 servers agree on; for `overloaded`, all of those submitted to."""
         # upon t+1 REFUSED(code): an honest server means it
-        for refusal in self._by_server.values():
+        for refusal in self.by_server.values():
             servers = self.with_code(refusal.code)
             is_final = refusal.code != Code.OVERLOADED or servers >= set(submitted_to)
             if self._quorums.has_honest(servers) and is_final:
@@ -113,8 +114,8 @@ class AttestationCollector:
         self._quorums = quorums
         self._servers = servers
         self._subject = subject
-        self._claim = claim
-        self._needed = needed
+        self.claim = claim
+        self.needed = needed
         self._attestations: dict[PartyId, Attestation] = {}
         self.refusals = Refusals(quorums)
 
@@ -123,12 +124,25 @@ class AttestationCollector:
         claim = Claim(attestation.gatherer, attestation.saw)
         is_good = (
             attestation.server == server
-            and claim == self._claim
+            and claim == self.claim
             and attestation_verifies(self._servers, self._subject, attestation)
         )
         if is_good:
             self._attestations[server] = attestation
         return is_good
+
+    def refuted(self) -> Refuted | None:
+        """The refusal to be believed, where enough attestations are out of reach."""
+        # upon t+1 REFUSED(code), or refusals of so many that too few are left: an honest server is among them
+        return self.refusals.believed() or self._out_of_reach()
+
+    def _out_of_reach(self) -> Refuted | None:
+        refusals = {server: why for server, why in self.refusals.by_server.items() if server not in self._attestations}
+        if self._quorums.n - len(refusals) >= self.needed:
+            return None
+        said = "; ".join(f"server {server}: {why.code}: {why.detail}" for server, why in sorted(refusals.items()))
+        detail = f"too few servers are left to attest it ({self.claim.gatherer}): {said}"
+        return Refuted(Refusal(Code.CONFIRMATION_FAILED, detail), frozenset(refusals))
 
     @property
     def count(self) -> int:
@@ -140,11 +154,11 @@ class AttestationCollector:
         """Enough of them, by server; None where more must be gathered."""
         # upon k attestations of one time, or k+t of any: of the latter at most t are of no use
         by_time = sorted(self._attestations.values(), key=lambda attestation: attestation.time_ms)
-        for first in range(len(by_time) - self._needed + 1):
-            chosen = by_time[first : first + self._needed]
+        for first in range(len(by_time) - self.needed + 1):
+            chosen = by_time[first : first + self.needed]
             if chosen[-1].time_ms - chosen[0].time_ms <= ATTESTATION_AGREEMENT_MS:
                 return _by_server(chosen)
-        if len(by_time) >= self._needed + self._quorums.t:
+        if len(by_time) >= self.needed + self._quorums.t:
             return _by_server(by_time)
         return None
 

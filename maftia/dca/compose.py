@@ -16,7 +16,7 @@ from maftia.core.signing import SigningKey
 from maftia.dca.change import Change
 from maftia.dca.evidence import Subject
 from maftia.dca.form import subject_of
-from maftia.dca.messages import Ask, Confirm
+from maftia.dca.messages import Ask, Confirm, Gather
 from maftia.dca.requests import (
     ADMIN,
     ISSUE,
@@ -105,6 +105,10 @@ class Composer:
     def ask(self, signed: SignedRequest, nonce: bytes) -> Ask:
         """Asks the server that gave this nonce for a challenge to the request's encryption key."""
         return Ask(signed.data, signed.signature, nonce)
+
+    def gather(self, signed: SignedRequest, nonce: bytes, gatherer: str) -> Gather:
+        """Asks the server that gave this nonce for evidence for the request's names."""
+        return Gather(signed.data, signed.signature, nonce, gatherer)
 
     def string_of(self, signed: SignedRequest, server: PartyId, nonce: bytes) -> bytes:
         """The string that a server's challenge to the request's key is about; `nonce` of its Welcome."""
