@@ -5,6 +5,7 @@ One of them makes all changes, so a model of text and tokens says what is in for
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from maftia.client.conversation import Conversation, Deployment, Wish
@@ -38,6 +39,7 @@ class Administrator(Petitioner):
         self._past: set[Content] = {self._content}
         self._base: tuple[bytes, Content] | None = None
         """the digest that servers stated last, and of what"""
+        self._story: list[Callable[[], Errand]] = []
         self._tokens: list[SigningKey] = []
         self._used: set[bytes] = set()
         """tokens whose one certificate there is"""
@@ -54,21 +56,38 @@ class Administrator(Petitioner):
         return self._errand is None
 
     def _choose(self) -> Errand:
-        random = self.person.random
-        steps = (self._set, self._set, self._add, self._use, self._use, self._remove, self._too_few)
-        return self._add() if not self._tokens and random.random() < 0.3 else random.choice(steps)()
+        if not self._story:
+            self._story = list(self.person.random.choice(self._stories))
+        return self._story.pop(0)()
+
+    @property
+    def _stories(self) -> tuple[tuple[Callable[[], Errand], ...], ...]:
+        return (
+            (self._add, self._use, self._use, self._remove, self._use),
+            (self._read, self._set),
+            (self._read, self._add, self._set, self._use),
+            (self._void, self._too_few),
+            (self._remove, self._too_few),
+        )
 
     # --- changes
 
     def _set(self) -> Errand:
-        """A new text, upon what was read last, which is mostly what is in force."""
-        if self._base is None or (self._base[1] != self._content and self.person.random.random() < 0.7):
+        """A new text, upon what was read last."""
+        if self._base is None:
             return self._read()
+        digest, base = self._base
+        return self._set_upon(digest, None if base == self._content else Code.POLICY_VIOLATION)
+
+    def _void(self) -> Errand:
+        """A new text, upon none that there was."""
+        return self._set_upon(self.person.random.randbytes(32), Code.POLICY_VIOLATION)
+
+    def _set_upon(self, base: bytes, refusal: Code | None) -> Errand:
         self._variation += 1
-        text, (digest, base) = self._policy.text(self._variation), self._base
+        text = self._policy.text(self._variation)
         self.person.cluster.witness.texts.add(text)
-        refusal = None if base == self._content else Code.POLICY_VIOLATION
-        return self._change(PolicySet(digest, text), (text, self._policy.tokens()), refusal)
+        return self._change(PolicySet(base, text), (text, self._policy.tokens()), refusal)
 
     def _add(self) -> Errand:
         token = token_key(H("maftia/sim/added-token/v1", self.person.random.randbytes(16)).hex())
@@ -78,7 +97,7 @@ class Administrator(Petitioner):
         return self._change(change, (text, tokens | {token.public}), None)
 
     def _remove(self) -> Errand:
-        token = self.person.random.choice(self._tokens).public if self._tokens else bytes(32)
+        token = (self._tokens or [NO_TOKEN])[-1].public
         text, tokens = self._content
         refusal = None if token in tokens else Code.NOT_FOUND
         return self._change(TokenRemove(token), (text, tokens - {token}), refusal)
@@ -106,7 +125,7 @@ class Administrator(Petitioner):
 
     def _use(self) -> Errand:
         """A certificate by a token of its own making: where one is wanted, once and while it is there."""
-        token = self.person.random.choice(self._tokens or [NO_TOKEN])
+        token = (self._tokens or [NO_TOKEN])[-1]
         composer, key = self.person.composer, self.person.new_key()
         names = names_of(self.person.number)[:1]
         signed = self._made(composer.issue(self._new_rid(), key.spki, names, SERVER))

@@ -7,7 +7,7 @@ come, what is made of them.  Whether one succeeded is the witness's to see.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from maftia.client.keys import SubjectKey
@@ -20,7 +20,7 @@ from maftia.dca.change import Change, TokenAdd, TokenRemove
 from maftia.dca.compose import SignedRequest
 from maftia.dca.form import read_request
 from maftia.dca.messages import Attested, Challenge, ClientMessage, ServerMessage, Submit
-from maftia.dca.requests import Attestation, KeyProof, Record, RecordBody
+from maftia.dca.requests import Attestation, KeyProof, Record, RecordBody, TokenProof
 from maftia.sim.clients import Person, Wire
 from maftia.sim.honest import HonestClient
 from maftia.sim.noise import make_noise
@@ -30,8 +30,11 @@ SECOND_PART_AFTER_MS = 800
 UNANSWERED_MAX = 12
 _SUBMIT = b"submit"
 _TAG_WITHIN_BYTES = 16
-OVERHEARD_MAX = 200
-"""of the frames that others sent, as many of the last are looked through for what can be copied"""
+OVERHEARD_MAX = 60
+"""of the records that were submitted, as many of the last are looked through for what can be copied"""
+COPIES_MAX = 4
+UNUSED_NAME = 2
+"""of a client's names that which it has credentials for and asks nothing for"""
 
 
 @dataclass
@@ -43,6 +46,8 @@ class HostileClient:
     victims: Sequence[HonestClient]
     servers: Sequence[PartyId]
     policy: SimPolicy
+    only: Collection[str] = ()
+    """names of the attacks that it makes; none: all of them"""
     attacks: int = 0
     _attestations: dict[bytes, list[Attestation]] = field(default_factory=dict)
     """by rid"""
@@ -57,30 +62,9 @@ class HostileClient:
     def attack(self) -> None:
         """Do something that it must not."""
         self.attacks += 1
-        self.person.random.choice(
-            (
-                self._wrong_proof,
-                self._stolen_key,
-                self._stolen_key,
-                self._stolen_key,
-                self._unanswered,
-                self._unconfirmed,
-                self._replay,
-                self._two_bodies,
-                self._one_body_many_records,
-                self._contested_name,
-                self._of_strangers,
-                self._old_attestations,
-                self._noise,
-                self._noise,
-                self._unopened,
-                self._copied_credentials,
-                self._copied_credentials,
-                self._copied_confirmation,
-                self._copied_confirmation,
-                self._changes,
-            )
-        )()
+        chosen = {name: ATTACKS[name] for name in self.only or ATTACKS}
+        [(act, _)] = self.person.random.choices(list(chosen.values()), [weight for _, weight in chosen.values()])
+        act(self)
 
     def _heard(self, server: PartyId, message: ServerMessage) -> None:
         if isinstance(message, Attested) and message.attestation.server == server:
@@ -199,30 +183,34 @@ class HostileClient:
         self._say(server, self.person.composer.answer(signed, server, self.wire.nonces[server], time_ms, opened))
 
     def _copied_credentials(self) -> None:
-        """A certificate for somebody else's name and one's own key, with all credentials that others showed."""
-        names = (self.person.random.choice(names_of(self.person.random.choice(self.victims).person.number)[:3]),)
-        bodies = self._overheard_bodies()
-        if not bodies:
-            return
-        signed = self._issue(self._key, names=names, is_entitled=self.policy.is_open)
-        self._submit_copied(signed, bodies, [self.person.composer.prove(signed, self._key.spki, self._key.sign)])
+        """A certificate for a name that somebody else might have, with one's own key and the credentials of others."""
+        numbers = {victim.person.identity.public: victim.person.number for victim in self.victims}
+        bodies = [body for body in self._overheard_bodies() if _client_of(body) in numbers]
+        for body in bodies[-COPIES_MAX:]:
+            names = (names_of(numbers[_client_of(body)])[UNUSED_NAME],)
+            signed = self._issue(self._key, names=names, is_entitled=self.policy.is_open)
+            self._submit_copied(signed, [body], [self.person.composer.prove(signed, self._key.spki, self._key.sign)])
 
     def _copied_confirmation(self) -> None:
-        """A certificate for somebody else's key, with all that others showed for it; credentials of one's own."""
+        """A certificate for somebody else's key, with all that others showed for it."""
         victim = self._victim_key()
         bodies = [body for body in self._overheard_bodies() if _key_of(body) == victim]
         if not bodies:
             return
-        purpose = read_request(bodies[0].request).purpose
-        profile = EMAIL if purpose == ENCRYPTION else SERVER
-        signed = self.person.composer.issue(self._rid(), victim, self._fresh_names(), profile, purpose or SIGNATURE)
+        asked = read_request(self.person.random.choice(bodies).request)
+        # a plain certification request, which an open policy takes, is good for its names whoever shows it
+        names = self._fresh_names() if self.policy.is_open or self.person.random.random() < 0.5 else asked.names
+        profile = EMAIL if asked.purpose == ENCRYPTION else SERVER
+        signed = self.person.composer.issue(
+            self._rid(), victim, names or self._fresh_names(), profile, asked.purpose or SIGNATURE
+        )
         self.person.cluster.witness.made(signed, is_entitled=False)
         self._submit_copied(signed, bodies, [])
 
     def _submit_copied(self, signed: SignedRequest, bodies: Sequence[RecordBody], own: list[KeyProof]) -> None:
         tokens = [token for body in bodies for token in body.tokens][:3]
-        if not self.policy.is_open:
-            tokens.append(self.person.composer.spend(signed, self._token))
+        if not own:
+            tokens += self._own_tokens(signed)
         record = self.person.composer.record(
             signed,
             [one for body in bodies for one in body.attestations][: len(self.servers)],
@@ -236,20 +224,25 @@ class HostileClient:
 
     def _changes(self) -> None:
         """A token for oneself for all names, or one less, with whatever administrators signed before."""
-        random, composer = self.person.random, self.person.composer
-        change: Change = random.choice((TokenAdd(self._token.public, 0, ()), TokenRemove(self._token.public)))
-        signed = composer.admin(self._rid(), change)
-        self.person.cluster.witness.made(signed, is_entitled=False)
-        signers = {administrator.spki for administrator in self.policy.administrators}
+        composer, key = self.person.composer, self._key
+        signers = sorted(administrator.spki for administrator in self.policy.administrators)
         copied = [proof for body in self._overheard_bodies() for proof in body.proofs if proof.key in signers]
-        forged = [KeyProof(key, composer.prove(signed, key, self._key.sign).signature) for key in sorted(signers)]
-        own = composer.prove(signed, self._key.spki, self._key.sign)
-        for proofs in ((), (own,), (own, own), copied[:6], forged):
-            self._to_all(encode(Submit(composer.record(signed, proofs=proofs))))
+        makers: list[Callable[[SignedRequest], list[KeyProof]]] = [
+            lambda _: [],
+            lambda signed: [composer.prove(signed, key.spki, key.sign)] * 3,
+            lambda _: copied[-6:],
+            lambda signed: [composer.prove(signed, spki, key.sign) for spki in signers],
+        ]
+        for make in makers:
+            change: Change = self.person.random.choice((TokenAdd(self._token.public, 0, ()), TokenRemove(bytes(32))))
+            signed = composer.admin(self._rid(), change)
+            self.person.cluster.witness.made(signed, is_entitled=False)
+            self._to_all(encode(Submit(composer.record(signed, proofs=make(signed)))))
 
     def _overheard_bodies(self) -> list[RecordBody]:
         """What others submitted lately."""
-        bodies = [_body_of(frame) for frame in self.wire.sessions.overheard[-OVERHEARD_MAX:]]
+        frames = [frame for frame in self.wire.sessions.overheard if _SUBMIT in frame[:_TAG_WITHIN_BYTES]]
+        bodies = map(_body_of, dict.fromkeys(frames[-OVERHEARD_MAX:]))
         own = self.person.identity.public
         return [body for body in bodies if body is not None and _client_of(body) != own]
 
@@ -279,8 +272,11 @@ class HostileClient:
         return self._attestations.get(signed.subject.rid, [])
 
     def _submit(self, server: PartyId, signed: SignedRequest, attestations: Sequence[Attestation]) -> None:
-        tokens = () if self.policy.is_open else (self.person.composer.spend(signed, self._token),)
-        self._say(server, Submit(self.person.composer.record(signed, attestations, tokens=tokens)))
+        record = self.person.composer.record(signed, attestations, tokens=self._own_tokens(signed))
+        self._say(server, Submit(record))
+
+    def _own_tokens(self, signed: SignedRequest) -> list[TokenProof]:
+        return [] if self.policy.is_open else [self.person.composer.spend(signed, self._token)]
 
     def _submit_all(self, signed: SignedRequest, attestations: Sequence[Attestation] | None = None) -> None:
         given = self._found(signed) if attestations is None else attestations
@@ -298,10 +294,28 @@ class HostileClient:
         self.wire.say(server, encode(message))
 
 
+ATTACKS: Mapping[str, tuple[Callable[[HostileClient], None], int]] = {
+    "wrong proof": (HostileClient._wrong_proof, 1),
+    "stolen key": (HostileClient._stolen_key, 3),
+    "unanswered": (HostileClient._unanswered, 1),
+    "unconfirmed": (HostileClient._unconfirmed, 1),
+    "replay": (HostileClient._replay, 1),
+    "two bodies": (HostileClient._two_bodies, 1),
+    "one body, many records": (HostileClient._one_body_many_records, 1),
+    "contested name": (HostileClient._contested_name, 1),
+    "of strangers": (HostileClient._of_strangers, 1),
+    "old attestations": (HostileClient._old_attestations, 1),
+    "noise": (HostileClient._noise, 2),
+    "unopened": (HostileClient._unopened, 1),
+    "copied credentials": (HostileClient._copied_credentials, 2),
+    "copied confirmation": (HostileClient._copied_confirmation, 2),
+    "changes": (HostileClient._changes, 1),
+}
+"""by name, with how often each is chosen"""
+
+
 def _body_of(frame: bytes) -> RecordBody | None:
     """The evidence in a frame that submits some."""
-    if _SUBMIT not in frame[:_TAG_WITHIN_BYTES]:
-        return None
     try:
         submit: ClientMessage = decode(frame, ClientMessage, CLIENT_FRAME_SIZE_BYTES_MAX)
         if not isinstance(submit, Submit):

@@ -94,6 +94,8 @@ class ReplicaPlan:
     """when a client's connection is dropped"""
     policy: str
     """open to all, or closed: who may ask"""
+    attacks: tuple[str, ...] = ()
+    """what hostile clients do; none: all that they can"""
 
     @property
     def honest(self) -> list[PartyId]:
@@ -256,7 +258,7 @@ class ReplicaRun:
 
     def _hostile_client(self, number: int) -> HostileClient:
         person, wire = self._person(number)
-        return HostileClient(person, wire, self.honest, list(self.stores), self.policy)
+        return HostileClient(person, wire, self.honest, list(self.stores), self.policy, self.plan.attacks)
 
     def _person(self, number: int) -> tuple[Person, Wire]:
         skew_ms = self.random.randint(-SKEW_MS_MAX, SKEW_MS_MAX)

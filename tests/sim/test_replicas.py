@@ -46,7 +46,7 @@ def test_seeds_draw_both_modes_and_every_kind_of_fault():
 
 
 def test_requests_of_every_kind_are_made_and_strangers_try():
-    run = ReplicaRun(plan_replicas(3, adversary="none", network="lan", requests=24))
+    run = ReplicaRun(plan_replicas(2, adversary="none", network="lan", requests=24))
     report = run.run()
     kinds = {kind for client in run.honest for kind in client.done}
     assert kinds >= {"issue", "update", "revoke", "retrieve"}

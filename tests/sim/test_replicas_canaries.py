@@ -6,6 +6,8 @@ that shows it passes on the healthy code.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from maftia.sim.checkers import ViolationError
 from maftia.sim.replica_run import ReplicaPlan, plan_replicas, run_replicas
 from tests.canary import Bug, planted
@@ -13,16 +15,26 @@ from tests.canary import Bug, planted
 SEEDS = 12
 
 
-def assert_found(bug: Bug, *promises: str, adversary: str = "none", network: str = "lan") -> None:
-    for seed in range(SEEDS):
-        plan = plan_replicas(seed, adversary=adversary, network=network, requests=8)
+def assert_found(
+    bug: Bug,
+    *promises: str,
+    adversary: str = "none",
+    network: str = "lan",
+    requests: int = 8,
+    since: int = 0,
+    **choices: object,
+) -> None:
+    """`choices` are made for the seed: fields of `ReplicaPlan`; seeds below `since` are known not to show the bug."""
+    for seed in range(since, since + SEEDS):
+        drawn = plan_replicas(seed, adversary=adversary, network=network, requests=requests)
+        plan = replace(drawn, **choices)  # type: ignore[arg-type]
         with planted(bug):
             violation = violation_of(plan)
         if violation:
             assert violation.startswith(promises), violation
             run_replicas(plan)
             return
-    raise AssertionError(f"no seed below {SEEDS} shows the bug")
+    raise AssertionError(f"none of {SEEDS} seeds shows the bug")
 
 
 def violation_of(plan: ReplicaPlan) -> str:
@@ -77,7 +89,7 @@ def test_canary_a_clock_of_ones_own_enters_the_state():
 
 def test_canary_the_answer_to_a_challenge_is_not_looked_at():
     healthy, sick = "if not answers_challenge(", "if False and not answers_challenge("
-    assert_found(Bug("maftia.dca.service:Service._confirmation_refusal", healthy, sick), "entitlement")
+    assert_found(Bug("maftia.dca.confirmation:Confirmation._refusal", healthy, sick), "entitlement")
 
 
 def test_canary_an_attestation_serves_for_another_request():
@@ -86,8 +98,8 @@ def test_canary_an_attestation_serves_for_another_request():
 
 
 def test_canary_strangers_have_rights():
-    healthy = "return entry.key in self.keys or entry.client == self.client"
-    assert_found(Bug("maftia.dca.effects:Rights.over", healthy, "return True"), "entitlement", "answer")
+    healthy = "if self.is_administration or entry.key in self.keys or entry.client == self.client:"
+    assert_found(Bug("maftia.dca.rights:Rights.over", healthy, "if True:"), "entitlement", "answer", since=4)
 
 
 def test_canary_who_waits_for_a_signature_is_not_told():
