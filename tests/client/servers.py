@@ -12,6 +12,7 @@ from trio.testing import memory_stream_pair
 from maftia.client.link import Connect
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import CLIENT_FRAME_SIZE_BYTES_MAX, FRAME_SIZE_BYTES_MAX
+from maftia.dca.gatherers import Gatherer
 from maftia.dca.state import MemoryKeyValue
 from maftia.log.write import LogWrite
 from maftia.net.channel import Channel, ChannelError
@@ -66,9 +67,16 @@ class LogFolder(dict[str, bytes]):
 class Servers:
     """n servers; `replace` puts a liar (or nobody) in a server's place, for clients and peers alike."""
 
-    def __init__(self, nursery: trio.Nursery, n: int = 4, **dealing: Any) -> None:
-        """`dealing`: as of `sample_cluster`."""
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        n: int = 4,
+        gatherers: Callable[[int], Iterable[Gatherer]] = lambda _: (),
+        **dealing: Any,
+    ) -> None:
+        """`gatherers`: those of each server; `dealing`: as of `sample_cluster`."""
         self.nursery = nursery
+        self._gatherers = gatherers
         self.dealing = sample_cluster(n, **dealing)
         self.logs = [Log() for _ in range(n)]
         self.liars: dict[int, Behaviour | None] = {}
@@ -76,7 +84,8 @@ class Servers:
 
     def _driver(self, me: PartyId) -> Driver:
         store, folder = Store(), LogFolder()
-        handler = build_handler(self.dealing.inits[me], store, folder.get, version="test", is_first_start=True)
+        given = {"version": "test", "is_first_start": True, "gatherers": self._gatherers(me)}
+        handler = build_handler(self.dealing.inits[me], store, folder.get, **given)  # type: ignore[arg-type]
         peers = {server.id: self._peer(me, server.id) for server in self.dealing.cluster.servers if server.id != me}
         random_bytes = seeded_bytes(f"server {me}")
         log = self.logs[me]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from maftia.core.errors import Code, Refusal
 from maftia.core.policy import DEFAULT_POLICY_TOML
@@ -57,3 +58,12 @@ class Village:
             return b""
         assert job.worker == "look"
         return self._letters.get(name, b"") if self._answering.get(name) else b""
+
+
+def post_of(village: Village) -> Post:
+    """The gatherer of one server, with its workers."""
+    return Post(workers={worker: partial(_work, village, worker) for worker in ("write", "look")})
+
+
+def _work(village: Village, worker: str, question: bytes) -> bytes:
+    return village.work(Job(worker, question))
