@@ -25,12 +25,13 @@ What is believed and is a matter of the log waits INCLUSION_PAUSE_MS for the pro
 it is there (`inclusion`), and then does without: a proof that is late or false takes
 nothing from the result.
 
-Deviations: none.
+Deviations: `overloaded` from a server that is to gather evidence for names is no refusal:
+it is asked again after a pause, for as long as there is time.
 
 Caller must: keep time, and feed it only what came over authenticated channels.
 
-Limits and cost: at most four messages to each server and connection, and one more for
-each gatherer; a REFUSED does not say of which kind of evidence it is, so one that comes
+Limits and cost: at most four messages to each server and connection, and one for each
+gatherer, once a second while it has no time; a REFUSED does not say of which kind of evidence it is, so one that comes
 late may have another server asked in its sender's place, and nothing worse.
 """
 
@@ -44,7 +45,7 @@ from typing import Literal
 from maftia.client.inclusion import LogSigners
 from maftia.client.reply_collector import AttestationCollector, Believed, Refuted, ReplyCollector
 from maftia.core.codec import encode
-from maftia.core.errors import Code, CryptoError, FormatError, InvariantError
+from maftia.core.errors import Code, CryptoError, FormatError, InvariantError, Refusal
 from maftia.core.hashing import H
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import (
@@ -88,6 +89,7 @@ class Deployment:
     """who certifies the log; None: nothing of it is asked for"""
 
 
+BUSY = "servers had no time to gather evidence for names: ask again later"
 ATTESTATION_BYTES = 256
 """the most that an attestation and its share of the framing take in a record"""
 
@@ -183,6 +185,8 @@ class _Known:
     useless: set[PartyId] = field(default_factory=set)
     """refused, lied or went away: no attestation is expected"""
     submitted: set[PartyId] = field(default_factory=set)
+    busy: set[PartyId] = field(default_factory=set)
+    """had no time to gather evidence for names; asked again after a pause"""
     silent: set[PartyId] = field(default_factory=set)
     """handed the record and overloaded or gone"""
 
@@ -263,7 +267,8 @@ class Conversation:
 
     def on_timer(self, now_ms: int) -> list[Say]:
         """`wake_at` has come: widen the circle."""
-        # upon silence: ask all (gathering); hand the record to one more server (ordering); do without a proof
+        # upon silence: ask all, and again who had no time (gathering); hand the record to one more server (ordering);
+        # do without a proof
         if now_ms < self.wake_at or self.result is not None:
             return []
         if self._unproven is not None:
@@ -271,11 +276,12 @@ class Conversation:
             return []
         self.wake_at = now_ms + CONTACT_PAUSE_MS
         self._wanted = self._wanted + 1 if self._record else self._quorums.n
+        self._forget_busy()
         return self._go_on()
 
     def conclude(self) -> None:
         """No more is waited for: what is believed is the result, proven to be in the log or not."""
-        self.result = self.result or self._unproven
+        self.result = self.result or self._unproven or self._all_busy()
 
     # --- gathering
 
@@ -298,7 +304,7 @@ class Conversation:
             return self._submit(now_ms)
         self._gathering = self._missing.pop(0)
         self._wanted = self._gathering.needed
-        self._known.asked, self._known.useless = set(), set()
+        self._known.asked, self._known.useless, self._known.busy = set(), set(), set()
         self.wake_at = now_ms + self._gather_pause_ms()
         return self._ask_more()
 
@@ -323,6 +329,16 @@ class Conversation:
         elif gathering.count >= self._wanted:
             self._wanted += 1
         return self._ask_more()
+
+    def _forget_busy(self) -> None:
+        self._known.asked -= self._known.busy
+        self._known.useless -= self._known.busy
+        self._known.busy = set()
+
+    def _all_busy(self) -> Refuted | None:
+        if self._record or not self._quorums.has_honest(self._known.busy):
+            return None
+        return Refuted(Refusal(Code.OVERLOADED, BUSY), frozenset(self._known.busy))
 
     def _on_challenge(self, server: PartyId, message: Challenge) -> list[Say]:
         # upon CHALLENGE, one for each ASK: opened and answered
@@ -350,9 +366,12 @@ class Conversation:
             if message.code == Code.OVERLOADED:
                 self._known.silent.add(server)
         elif self._gathering is not None:
-            self._gathering.refusals.add(server, message.code, message.detail)
-            self.result = self._gathering.refuted()
             self._known.useless.add(server)
+            if message.code == Code.OVERLOADED and not self._is_confirming:
+                self._known.busy.add(server)
+            else:
+                self._gathering.refusals.add(server, message.code, message.detail)
+                self.result = self._gathering.refuted()
         return [] if self.result else self._go_on()
 
     def _ask_more(self) -> list[Say]:
