@@ -32,7 +32,7 @@ _SUBMIT = b"submit"
 _TAG_WITHIN_BYTES = 16
 OVERHEARD_MAX = 60
 """of the records that were submitted, as many of the last are looked through for what can be copied"""
-COPIES_MAX = 4
+COPIES_MAX = 3
 UNUSED_NAME = 2
 """of a client's names that which it has credentials for and asks nothing for"""
 
