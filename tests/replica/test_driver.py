@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import PEER_INBOX_BYTES_MAX
+from maftia.core.limits import GATHERINGS_MAX, PEER_INBOX_BYTES_MAX
 from maftia.core.step import Fault, Job, Note, Send, Step
 from maftia.net.channel import ChannelError
 from maftia.net.framing import encode_frame
@@ -439,6 +439,46 @@ async def test_jobs_run_in_threads_and_their_results_come_back(
     done = sorted([int(await world.links[1].receive()) for _ in range(20)])
     assert done == list(range(20))
     assert sorted(world.handler.named("job_done")) == [(number, (number * number, False)) for number in range(20)]
+
+
+async def test_jobs_that_wait_keep_no_computation_waiting_and_no_other_that_waits(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
+    free = threading.Event()
+    stuck = [Job(f"stuck {i}", lambda: free.wait(20), waits=True) for i in range(GATHERINGS_MAX - 1)]
+    others = [Job("host", lambda: None, waits=True), *(Job(f"share {i}", lambda: None) for i in range(20))]
+    world.handler.on["peer_frame"] = lambda sender, frame: Step(jobs=[*stuck, *others])
+    world.handler.on["job_done"] = lambda reference, result: says(reference.encode())
+    peer = world.peer(nursery, 1)
+    await peer.send(b"go")
+    try:
+        done = {(await world.links[1].receive()).decode() for _ in others}
+        assert done == {job.reference for job in others}
+    finally:
+        free.set()
+
+
+async def test_a_stop_does_not_wait_for_hosts_that_never_answer(autojump_clock: MockClock) -> None:
+    free, begun = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        free.wait(20)
+
+    world = World()
+    world.handler.on["peer_frame"] = lambda sender, frame: Step(jobs=[Job("stuck", wait, waits=True)])
+    try:
+        async with trio.open_nursery() as peers:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(world.driver.run)
+                await world.peer(peers, 1).send(b"go")
+                await trio.to_thread.run_sync(begun.wait)
+                world.driver.stop()
+            assert not free.is_set()
+            assert world.handler.named("job_done") == []
+            peers.cancel_scope.cancel()
+    finally:
+        free.set()
 
 
 async def test_a_job_that_raises_is_our_bug_and_stops_the_server(autojump_clock: MockClock) -> None:

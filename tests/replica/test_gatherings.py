@@ -346,6 +346,22 @@ def test_a_client_is_answered_on_the_timer_and_a_closed_one_is_not() -> None:
     assert server.handler.wake_at is None
 
 
+def test_each_counts_against_the_limit_of_its_source() -> None:
+    text = POLICY.replace("source = 60000", "source = 2")
+    town = World(dealing=sample_cluster(policy_text=text), gatherers=[post()])
+    town.settle(50)
+    client = town.client(1)
+    town.run(10)
+    signed = client.composer.issue(client.new_rid(), p256_key(1).spki, ["dns:www.example.org"], "server")
+    for gatherer in ("post", "post", "letter"):
+        frame = encode(client.composer.gather(signed, client.nonces[0], gatherer))  # type: ignore[index]
+        town.client_frame(client, 0, frame)  # type: ignore[arg-type]
+    town.run(100)
+    refused = [message for _, message in client.heard if isinstance(message, Refused)]
+    assert {(message.code, message.rid) for message in refused} >= {("rateLimited", signed.subject.rid)}
+    assert town.servers[0].handler._gatherings._count == 1
+
+
 def test_an_old_nonce_is_replaced_and_a_dead_one_begins_nothing() -> None:
     town, client = world()
     signed = client.composer.issue(client.new_rid(), p256_key(1).spki, ["dns:www.example.org"], "server")
