@@ -93,7 +93,13 @@ class Gatherer(Protocol):
         """Who does the jobs of its steps, by name."""
 
     def steps(self, case: Case, now_utc_ms: int) -> Steps:
-        """What a server does about this request.  Pure: all that it learns are results of jobs."""
+        """What a server does about this request.  Pure: all that it learns are results of jobs.
+
+        What it looks for out there must name `Case.subject` (client, rid, request digest), as a hash
+        if it likes: what somebody has put up for one request would otherwise count for the request
+        of a stranger who looks on.  And it must follow from the request, so that a client can put it
+        up before it asks.
+        """
 
 
 def claim_of_names(gatherer: str, key: bytes, identifiers: Iterable[str]) -> Claim:

@@ -4,7 +4,8 @@ Each turn gathers what is pending (frames of peers and clients, results of jobs,
 changes of links, the timer), feeds it to the handler, and executes all that comes of
 it as one step: the records are appended and made durable by one fsync, the service's
 state is made durable, then messages and replies leave.  Durable before visible.  The
-files of the log follow when there is time, in a thread, one write after the other.  Where
+files of the log follow when there is time, in a thread, one write after the other.  Jobs
+that wait for the network have threads that nothing else waits for.  Where
 more comes of a turn than TURN_BYTES_MAX, what there is is executed, and the turn goes on.
 
 Guarantees: nobody outside makes a turn longer than its share: peers and clients take
