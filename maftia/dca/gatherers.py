@@ -97,8 +97,7 @@ class Gatherer(Protocol):
 
         What it looks for out there must name `Case.subject` (client, rid, request digest), as a hash
         if it likes: what somebody has put up for one request would otherwise count for the request
-        of a stranger who looks on.  And it must follow from the request, so that a client can put it
-        up before it asks.
+        of a stranger who looks on.  What a client is to put up before it asks follows from the request.
         """
 
 
