@@ -258,7 +258,7 @@ class Voting(Corrupt):
 
     def _head(self, size: int, root: bytes) -> Head:
         auth = self.corruption.cluster.authenticator(self.corruption.me)
-        return Head(size, root, b"", auth.sign_checkpoint(LogCheckpoint(size, root)))
+        return Head(size, root, None, auth.sign_checkpoint(LogCheckpoint(size, root)))
 
     def _vote(self, commit: int, digest: bytes) -> Vote:
         auth = self.corruption.cluster.authenticator(self.corruption.me)

@@ -182,7 +182,7 @@ class HonestClient(Petitioner):
         draw, names = self.person.random.random(), signed.request.names
         if self._policy.is_open and may_be_plain and draw < 0.3:
             return Wish(signed, composer, csr=write_csr(key.spki, names, key.sign))
-        if not self._policy.is_open and draw < 0.3:
+        if not self._policy.is_open and names and draw < 0.3:
             subject, domain = signed.subject, self.person.cluster.keys.domain
             binding = Binding.of(domain, subject.client, subject.rid, subject.digest)
             return Wish(signed, composer, csr=write_csr(key.spki, names, key.sign, binding))

@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from random import Random
+from typing import get_args
 
 import pytest
 
 from maftia.core.cluster_file import MODES
+from maftia.core.codec import decode
+from maftia.core.errors import FormatError
+from maftia.core.limits import CLIENT_FRAME_SIZE_BYTES_MAX
+from maftia.core.policy import parse_policy
+from maftia.dca.messages import ClientMessage
+from maftia.sim.hostile import ATTACKS
 from maftia.sim.keys import deal_keys
+from maftia.sim.noise import make_noise, senseless
+from maftia.sim.policies import KINDS, SimPolicy
 from maftia.sim.replica_run import ADVERSARIAL, ADVERSARIES, NETWORKS, ReplicaRun, plan_replicas, run_replicas
 from maftia.sim.replicas import SYNCS_UNSETTLED_MAX, DurableStore
 
@@ -38,6 +49,7 @@ def test_two_of_seven_servers_may_be_corrupted():
 def test_seeds_draw_both_modes_and_every_kind_of_fault():
     plans = [plan_replicas(seed) for seed in range(60)]
     assert {plan.mode for plan in plans} == set(MODES)
+    assert {plan.policy for plan in plans} == set(KINDS)
     assert {how for plan in plans for how in plan.corrupt.values()} == set(ADVERSARIES) - {"none", "mixed"}
     assert any(plan.partitions for plan in plans)
     assert any(plan.drops_ms for plan in plans)
@@ -49,9 +61,45 @@ def test_requests_of_every_kind_are_made_and_strangers_try():
     run = ReplicaRun(plan_replicas(2, adversary="none", network="lan", requests=24))
     report = run.run()
     kinds = {kind for client in run.honest for kind in client.done}
-    assert kinds >= {"issue", "update", "revoke", "retrieve"}
+    assert kinds >= {"issue", "update", "revoke", "retrieve", "policy", "head of the log", "log of a certificate"}
+    assert report.changes > 0
+    assert report.proven > report.requests // 2
     assert report.attacks == 2 * 12
     assert report.checkpoints > 0
+
+
+def test_every_attack_is_made_and_each_can_be_made_alone():
+    made = {name for name, (act, _) in ATTACKS.items() if act}
+    assert len(made) == len(ATTACKS) > 12
+    run = ReplicaRun(replace(plan_replicas(1, adversary="none", network="lan", requests=4), attacks=("changes",)))
+    run.run()
+    admin = [asked for asked in run.witness.asked.values() if asked.signed.request.kind == "admin"]
+    assert {asked.is_entitled for asked in admin} == {True, False}
+    strangers = {stranger.person.identity.public for stranger in run.hostile}
+    theirs = [asked.signed.request for asked in run.witness.asked.values() if asked.signed.request.client in strangers]
+    assert {request.kind for request in theirs} == {"admin"}
+
+
+def test_noise_is_of_every_kind_of_message_and_more():
+    random = Random(1)
+    assert {type(senseless(random)) for _ in range(300)} == set(get_args(ClientMessage))
+    readable = 0
+    for _ in range(300):
+        try:
+            decode(make_noise(random), ClientMessage, CLIENT_FRAME_SIZE_BYTES_MAX)
+            readable += 1
+        except FormatError:
+            pass
+    assert 100 < readable < 250
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_policies_of_runs_are_policies_and_keep_who_may_ask(kind: str):
+    policy = SimPolicy(kind, (0, 1), (100,))
+    parsed = [parse_policy(policy.text(variation)) for variation in range(3)]
+    assert len({one.ask for one in parsed}) == len({tuple(one.tokens) for one in parsed}) == 1
+    assert len({policy.text(variation) for variation in range(3)}) == 3
+    assert all(one.administrators_needed == 2 for one in parsed)
 
 
 def test_crashed_servers_come_back():
