@@ -3,6 +3,10 @@
 People edit and copy these files, so every complaint names the place and what belongs
 there.  A file is read as bytes (its SHA-256 is over bytes) and decoded here, so that
 no newline is ever translated on the way.
+
+Some of these texts are judged inside the replicated state, by servers whose interpreters
+may differ.  So what a text may hold is said here, character by character, and never asked
+of a library: the tables of Unicode grow with every version of Python.
 """
 
 from __future__ import annotations
@@ -18,6 +22,15 @@ from maftia.core.errors import FormatError
 _HEX = re.compile(r"[0-9a-f]+")
 _ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _PEM_LINE_LENGTH = 64
+_UNREADABLE = re.compile(
+    "["
+    r"\x00-\x1f\x7f-\x9f"  # control characters
+    r"\u2028\u2029"  # ends of lines and paragraphs
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of writing
+    r"\ufeff\ufff9-\ufffb"  # marks that are not seen
+    r"\ud800-\udfff"  # halves of a character
+    "]"
+)
 _DELETE = 0x7F
 _SPACE = 0x20
 
@@ -30,6 +43,11 @@ def text_of(data: bytes, size_bytes_max: int) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         raise FormatError("not a text file (UTF-8)") from None
+
+
+def is_readable(text: str) -> bool:
+    """Whether a text can stand in one line as it is, for people: by our own rule, the same with every interpreter."""
+    return _UNREADABLE.search(text) is None
 
 
 def read_toml(text: str) -> Table:
@@ -65,7 +83,7 @@ class Table:
     def text(self, key: str, length_max: int) -> str:
         """A printable string of at most that many characters."""
         value: str = self._take(key, str, "a string")
-        if len(value) > length_max or not value.isprintable():
+        if len(value) > length_max or not is_readable(value):
             raise self._wrong(key, f"at most {length_max} printable characters")
         return value
 
