@@ -5,7 +5,8 @@ Source: services.md, "Policy"; cli.md, `policy.toml`.
 The dealer and the administrators write TOML; `parse_policy` judges all of it: unknown
 keys, wrong types and contradictions are FormatErrors that name the place.  The text as
 dealt is what servers agree on: its SHA-256 stands in the cluster file, and an init file
-with another text does not open.
+with another text does not open.  What readers of TOML take or refuse by their age is
+refused before any of them sees it, in a dealt text as in one that is set later.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ __all__ = [
     "Policy",
     "Profile",
     "TokenGrant",
+    "is_ambiguous",
     "parse_policy",
     "token_key",
 ]
@@ -62,6 +64,8 @@ ASK_MODES = (OPEN, TOKEN, BY_SIGNATURE, BY_CERTIFICATE)
 TOKEN_LENGTH_MIN = 22
 """characters of base64url that hold 128 random bits"""
 
+_AMBIGUOUS = ("{", "\\e", "\\x")
+"""inline tables over several lines and two escapes: newer readers of TOML take them, older ones do not"""
 _DAYS_MAX = 36500
 _BACKDATE_S_MAX = 30 * 24 * 3600
 _COUNT_MAX = 2**31 - 1
@@ -205,6 +209,11 @@ def parse_policy(text: str) -> Policy:
         raise FormatError(f"policy: {error}") from None
 
 
+def is_ambiguous(text: str) -> bool:
+    """Whether one reader of TOML might take what another refuses: a library must not decide what servers agree on."""
+    return any(part in text for part in _AMBIGUOUS)
+
+
 def token_key(token: str) -> SigningKey:
     """The signing key that the text of a token is the seed of.
 
@@ -218,6 +227,8 @@ def token_key(token: str) -> SigningKey:
 def _policy(text: str) -> Policy:
     if len(text.encode(errors="replace")) > POLICY_SIZE_BYTES_MAX:
         raise FormatError(f"more than {POLICY_SIZE_BYTES_MAX} bytes")
+    if is_ambiguous(text):
+        raise FormatError("it has { or one of \\e and \\x anywhere, which readers of TOML take or refuse by age")
     try:
         top = _PolicyTable(tomllib.loads(text), "", {})
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
@@ -376,7 +387,7 @@ class _PolicyTable(Table):
     def title(self, key: str) -> str:
         """A text by which people know something."""
         value = self.text(key, ATTRIBUTE_LENGTH_MAX)
-        if not value.strip() or not value.isprintable():
+        if not value.strip(" "):
             raise self._wrong(key, f"1 to {ATTRIBUTE_LENGTH_MAX} printable characters")
         return value
 

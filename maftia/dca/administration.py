@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from maftia.core.errors import Code, FormatError, Refusal
 from maftia.core.globs import Glob, parse_glob
-from maftia.core.policy import TokenGrant
+from maftia.core.policy import TokenGrant, is_ambiguous
 from maftia.dca.change import PolicySet, TokenAdd, TokenRemove, read_change
 from maftia.dca.policy_in_force import PolicyInForce
 
@@ -30,9 +30,6 @@ NO_ADMINISTRATORS = Refusal(Code.MALFORMED, "a policy without administrators cou
 NO_PATTERNS = Refusal(Code.MALFORMED, "the names of a token are distinct patterns with their kind")
 TOO_MANY_TOKENS = Refusal(Code.POLICY_VIOLATION, "there are as many tokens as there may be")
 NO_TOKEN = Refusal(Code.NOT_FOUND, "there is no such token")
-
-_AMBIGUOUS = ("{", "\\e", "\\x")
-"""inline tables over several lines and two escapes: newer readers of TOML take them, older ones do not"""
 
 
 class Administration:
@@ -56,7 +53,7 @@ class Administration:
     def _set(self, change: PolicySet) -> Refusal | None:
         if change.base != self._in_force.digest:
             return CHANGED_SINCE
-        if any(part in change.text for part in _AMBIGUOUS):
+        if is_ambiguous(change.text):
             return AMBIGUOUS  # a library must not decide: servers may have different ones
         try:
             policy = self._in_force.suiting(change.text)

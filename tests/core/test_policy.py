@@ -437,3 +437,10 @@ def test_a_slip_of_the_finger_is_a_policy_or_a_format_error(place: int, char: st
         assert isinstance(parse_policy(text), Policy)
     except FormatError:
         return
+
+
+@pytest.mark.parametrize("part", ["# {", '# "\\e"', '# "\\x41"'])
+def test_what_readers_of_toml_take_or_refuse_by_age_is_in_no_policy(part):
+    """In a dealt one neither, nor in a comment: two servers with two readers must not differ."""
+    with pytest.raises(FormatError, match="by age"):
+        parse_policy(DEFAULT_POLICY_TOML + part + "\n")

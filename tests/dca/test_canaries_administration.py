@@ -65,7 +65,7 @@ CANARIES: dict[str, tuple[Bug, Callable[[], object]]] = {
         ),
     ),
     "a library decides": (
-        Bug("maftia.dca.administration:Administration._set", "if any(part in", "if None and any(part in"),
+        Bug("maftia.core.policy:is_ambiguous", "return any(", "return None and any("),
         partial(
             administration.test_a_text_that_is_no_policy_for_these_servers_changes_nothing,
             administration.BAD_TEXTS["an inline table"],
