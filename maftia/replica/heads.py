@@ -110,7 +110,7 @@ class LogHeads:
         # upon the log's rest: HEAD, unless one of this size is said
         self._rests_at_ms = None
         is_said = self._said is not None and self._said.size == self._ledger.size
-        return Step() if is_said else self._say(b"")
+        return Step() if is_said else self._say(None)
 
     def handle(self, sender: PartyId, head: Head) -> Step[Head, None]:
         """One HEAD of a peer."""
@@ -158,7 +158,7 @@ class LogHeads:
         if self._ledger.size:
             self._rests_at_ms = now.monotonic_ms + LOG_REST_MS
 
-    def _say(self, state: bytes) -> Step[Head, None]:
+    def _say(self, state: bytes | None) -> Step[Head, None]:
         newest = self._ledger.head()
         signature = self.sign(_checkpoint(newest.size, newest.root, state))
         self._said = Head(newest.size, newest.root, state, signature)
@@ -176,5 +176,5 @@ class LogHeads:
             step.faults.append(fault)
 
 
-def _checkpoint(size: int, root: bytes, state: bytes) -> LogCheckpoint:
-    return LogCheckpoint(size, root, (state_extension(state),) if state else ())
+def _checkpoint(size: int, root: bytes, state: bytes | None) -> LogCheckpoint:
+    return LogCheckpoint(size, root, () if state is None else (state_extension(state),))

@@ -17,6 +17,7 @@ from maftia.log.proofs import Hash
 
 PurposeName = Annotated[str, Meta(max_length=32)]
 Reference = Annotated[bytes, Meta(max_length=REFERENCE_SIZE_BYTES_MAX)]
+StateDigest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 ServerSignature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
@@ -65,6 +66,6 @@ class Head(Wire, tag="log-checkpoint"):
 
     size: Annotated[int, Meta(ge=1, le=LOG_SIZE_MAX)]
     root: Hash
-    state: Annotated[bytes, Meta(max_length=32)]
-    """digest of the state checkpoint of the same commit, in the text's extension line; empty: without that line"""
+    state: StateDigest | None
+    """of the state checkpoint of the same commit, in the text's extension line; None: without that line"""
     signature: ServerSignature

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from maftia.core.errors import InvariantError
+from maftia.core.codec import decode, encode
+from maftia.core.errors import FormatError, InvariantError
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import LOG_HEADS_PER_SERVER_MAX, LOG_REST_MS, LOG_SIGNATURES_KEPT_MAX
 from maftia.core.quorum import Quorums
@@ -76,8 +77,8 @@ def said(step: Step[Head, None]) -> list[Head]:
     return [send.message for send in step.messages]
 
 
-def head(party: int, checkpoint: LogCheckpoint, state: bytes = b"", n: int = N) -> Head:
-    extensions = (state_extension(state),) if state else ()
+def head(party: int, checkpoint: LogCheckpoint, state: bytes | None = None, n: int = N) -> Head:
+    extensions = () if state is None else (state_extension(state),)
     signed = LogCheckpoint(checkpoint.size, checkpoint.root, extensions)
     return Head(signed.size, signed.root, state, authenticators(n)[party].sign_checkpoint(signed))
 
@@ -262,7 +263,7 @@ def test_a_false_signature_is_blamed_and_counts_nothing() -> None:
     assert server.hear(2, stolen) == ["log-signature"]
     renamed = Head(stolen.size, stolen.root, STATE, stolen.signature)
     assert server.hear(1, renamed) == ["log-signature"]
-    longer = Head(stolen.size + 2, stolen.root, b"", stolen.signature)
+    longer = Head(stolen.size + 2, stolen.root, None, stolen.signature)
     assert server.hear(1, longer) == ["log-signature"]
     assert server.store() == 0
 
@@ -288,7 +289,7 @@ def test_old_heads_cost_nothing() -> None:
     server.grow(3)
     server.rest()
     server.hear(1, head(1, server.keeper.ledger.head()))
-    nonsense = Head(6, b"x" * 32, b"", bytes(64))
+    nonsense = Head(6, b"x" * 32, None, bytes(64))
     assert server.hear(2, nonsense) == []
     assert server.heads._heard.keys() == {1}
 
@@ -376,7 +377,7 @@ HEADS = "maftia.replica.heads:LogHeads"
          test_what_goes_with_an_answer_is_the_same_from_every_server_but_the_signature),
         (Bug(f"{HEADS}._say", "self._take(self._auth.me, self._said, step)", "pass"),
          lambda: test_t_plus_1_equal_heads_publish_and_not_fewer(4, 2)),
-        (Bug("maftia.replica.heads:_checkpoint", "(state_extension(state),) if state else ()", "()"),
+        (Bug("maftia.replica.heads:_checkpoint", "() if state is None else (state_extension(state),)", "()"),
          test_at_a_state_checkpoint_the_head_names_it),
     ],
 )  # fmt: skip
@@ -386,3 +387,13 @@ def test_canary(bug: Bug, check) -> None:  # type: ignore[no-untyped-def]
         return
     failures = (AssertionError, ValueError, InvariantError, NotInLogError, pytest.fail.Exception)
     assert_caught(bug, check, failures)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 31])
+def test_a_digest_of_another_size_is_no_message(size_bytes: int) -> None:
+    # one peer's single frame must stop nobody: what the text of a checkpoint cannot hold is not decoded
+    good = encode(Head(1, bytes(32), bytes(32), bytes(64)))
+    assert decode(good, Head, len(good)).state == bytes(32)
+    bad = encode(Head(1, bytes(32), bytes(size_bytes), bytes(64)))
+    with pytest.raises(FormatError):
+        decode(bad, Head, len(bad))

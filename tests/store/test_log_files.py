@@ -63,7 +63,7 @@ class Server:
         self.heads._said = None
         for party in (0, 1):
             signature = authenticators(4)[party].sign_checkpoint(checkpoint)
-            self.heads.handle(PartyId(party), Head(checkpoint.size, checkpoint.root, b"", signature))
+            self.heads.handle(PartyId(party), Head(checkpoint.size, checkpoint.root, None, signature))
 
     def store(self) -> None:
         while (write := self.heads.to_write()) is not None:
