@@ -29,7 +29,7 @@ from maftia.core.codec import Wire, decode, encode
 from maftia.core.errors import FormatError
 from maftia.core.hashing import DIGEST_SIZE_BYTES
 from maftia.core.identifiers import CLUSTER_ID_SIZE_BYTES, Domain, PartyId
-from maftia.core.limits import INIT_FILE_SIZE_BYTES_MAX, PASSPHRASE_SIZE_BYTES_MAX, SCRYPT_MEMORY_BYTES_MAX
+from maftia.core.limits import EPOCH_MAX, INIT_FILE_SIZE_BYTES_MAX, PASSPHRASE_SIZE_BYTES_MAX, SCRYPT_MEMORY_BYTES_MAX
 from maftia.core.signing import SigningKey
 
 MAGIC = b"maftia-init/1\n"
@@ -205,7 +205,8 @@ def _split(data: bytes) -> tuple[Header, bytes, bytes]:
 def _check_header(header: Header) -> None:
     if header.version != FORMAT_VERSION:
         raise FormatError(f"init file format {header.version} is not known; this version reads format {FORMAT_VERSION}")
-    if len(header.cluster) != CLUSTER_ID_SIZE_BYTES or header.kdf not in {_SCRYPT, _CLEAR}:
+    is_named = len(header.cluster) == CLUSTER_ID_SIZE_BYTES and 0 <= header.epoch <= EPOCH_MAX
+    if not is_named or header.kdf not in {_SCRYPT, _CLEAR}:
         raise FormatError("this init file's header makes no sense")
     if header.is_sealed and not _is_bearable(header):
         raise FormatError("this init file asks for more work than any dealer would: it was tampered with")

@@ -97,6 +97,8 @@ def parse_checkpoint_text(domain: Domain, text: str) -> LogCheckpoint:
     longest = max(map(len, extensions), default=0)
     if len(extensions) > CHECKPOINT_EXTENSIONS_MAX or longest > CHECKPOINT_EXTENSION_LENGTH_MAX:
         raise FormatError("too much in a checkpoint's extension lines")
+    if not all(line.isprintable() for line in extensions):  # `checkpoint_text` would not write it
+        raise FormatError("an extension line of a checkpoint holds a character that is not printable")
     checkpoint = LogCheckpoint(_parse_size(size), from_base64(root), tuple(extensions))
     if len(checkpoint.root) != HASH_SIZE_BYTES or (checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT):
         raise FormatError("the root in a checkpoint is none")
