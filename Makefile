@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench sim setup clean help
+.PHONY: demo test check bench sim fuzz setup clean help
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -29,6 +29,10 @@ bench: $(READY)  ## the figures of docs/benchmarks.md (QUICK=1: two minutes)
 
 sim: $(READY)  ## the simulator over many seeds (SEEDS=0-99)
 	@$(BIN)/maftia sim --seeds $(or $(SEEDS),0-99)
+
+fuzz: $(READY)  ## every decoder under a fuzzer, FUZZ_SECONDS=20 each: a quarter of an hour (900, or a million executions: the full figures)
+	@PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -e '.[test,fuzz]'
+	@nice -n 19 $(BIN)/python -m fuzz --seconds $(or $(FUZZ_SECONDS),20) $(FUZZ_TARGETS)
 
 setup: $(READY)  ## only install, into .venv
 

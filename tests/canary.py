@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-PACKAGES = ("maftia", "dealer", "tests")
+PACKAGES = ("maftia", "dealer", "tests", "fuzz")
 
 
 @dataclass(frozen=True)
