@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -71,6 +72,8 @@ def _planted_code(bug: Bug) -> Iterator[None]:
             yield
         return
     setattr(owner, name, sick)
+    if isinstance(sick, cached_property):
+        sick.__set_name__(owner, name)
     try:
         yield
     finally:
@@ -117,6 +120,8 @@ def _rebuilt(healthy: Any, bug: Bug) -> Any:
 def _function_of(healthy: Any) -> Any:
     if isinstance(healthy, property):
         return healthy.fget
+    if isinstance(healthy, cached_property):
+        return healthy.func
     if isinstance(healthy, staticmethod | classmethod):
         return healthy.__func__
     return inspect.unwrap(healthy)

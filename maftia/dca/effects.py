@@ -115,18 +115,19 @@ class Effects:
         return Done(bound.entry.serial, tuple(old.serial for old in bound.replaced))
 
     def _admitted(self, place: Place, case: Case, shown: Shown) -> _Admitted | Refusal:
-        """Whether the policy hears the request at all: profile, key, credential, confirmation."""
+        """Whether the policy hears the request at all: profile, key, confirmation, credential."""
         profile = profile_for(self._in_force.policy, case, self._certifier.path_length)
         if isinstance(profile, Refusal):
             return profile
         if self._registry.is_banned(_key_of(case).digest):
             return BANNED
-        credential = self._credentials.choose(self._in_force.policy, case, shown, place.time_ms)
-        if isinstance(credential, Refusal):
-            return credential
+        # what nobody attested comes to no credential: those cost the most to verify
         if not shown.is_confirmed:
             return UNCONFIRMED
-        return _Admitted(profile, credential) if shown.has_gathered(profile) else UNGATHERED
+        if not shown.has_gathered(profile):
+            return UNGATHERED
+        credential = self._credentials.choose(self._in_force.policy, case, shown, place.time_ms)
+        return credential if isinstance(credential, Refusal) else _Admitted(profile, credential)
 
     def _bound(self, place: Place, case: Case, rights: Rights, profile: Profile) -> _Bound | Refusal:
         """The new certificate, and those that it replaces; or what the state has against it."""

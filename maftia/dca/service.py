@@ -41,7 +41,7 @@ from maftia.dca.confirmation import NOT_OURS, Confirmation
 from maftia.dca.credentials import Credentials
 from maftia.dca.effects import Effects
 from maftia.dca.evidence import Subject
-from maftia.dca.examiner import Examiner
+from maftia.dca.examiner import Examiner, Grounds
 from maftia.dca.finding import find
 from maftia.dca.fold import Effect, Fold, ParsedRecord, parse_record
 from maftia.dca.form import Case, read_case, read_request, rid_of_request, subject_of
@@ -317,9 +317,10 @@ class Service:
 
     def _make_fold(self) -> Fold:
         config = self._config
-        examiner = Examiner(config.domain, config.quorums, config.authenticator, self._in_force, config.gatherers)
+        servers = (config.quorums, config.authenticator)
+        grounds = Grounds(config.domain, *servers, self._in_force, self._registry, config.gatherers)
         effects = Effects(config.mode, self._in_force, self._certifier, self._registry, self._credentials, self._rates)
-        return Fold(config.domain, config.mode, self._history, examiner, effects)
+        return Fold(config.domain, config.mode, self._history, Examiner(grounds), effects)
 
     def _token_found(self, grant: TokenGrant) -> TokenInForce:
         used = self._credentials.uses(grant.public_key)

@@ -45,9 +45,9 @@ CANARIES: dict[str, tuple[Bug, Callable[[], object]]] = {
     ),
     "t attestations are enough": (
         Bug(
-            "maftia.dca.examiner:Examiner.examine",
-            ">= policy.attestations_needed(self._quorums)",
-            ">= policy.attestations_needed(self._quorums) - 1",
+            "maftia.dca.examiner:Shown._is_challenged",
+            ">= needed",
+            ">= needed - 1",
         ),
         examiner.test_t_attestations_confirm_nothing_and_t_plus_one_do,
     ),
@@ -68,7 +68,7 @@ CANARIES: dict[str, tuple[Bug, Callable[[], object]]] = {
         service.test_an_answer_to_another_servers_challenge_or_by_another_key_is_refused,
     ),
     "a proof always confirms": (
-        Bug("maftia.dca.examiner:Examiner._confirms", "if rules.confirm == PROOF and case.key", "if case.key"),
+        Bug("maftia.dca.examiner:Shown._confirms", "if rules.confirm == PROOF and self", "if self"),
         examiner.test_a_proof_confirms_only_where_the_policy_accepts_it_but_always_shows_a_right,
     ),
     "a stranger has rights": (

@@ -17,7 +17,14 @@ from tests.dca import test_examiner as examiner
 from tests.dca import test_gatherers as gatherers
 from tests.dca import test_judge as judge
 
-CANARIES: dict[str, tuple[Bug | WrongConstant, Callable[[], object]]] = {
+
+def with_verified(check: Callable[[list[bytes]], object]) -> None:
+    """A check of which signatures are verified."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        check(examiner.recorded(monkeypatch))
+
+
+CANARIES: dict[str, tuple[Bug | WrongConstant | tuple[Bug, ...], Callable[[], object]]] = {
     # challenges for encryption keys
     "any answer opens a challenge": (
         Bug("maftia.core.challenge:DecryptionNonces.is_answered", "return hmac.compare_digest", "return None is not"),
@@ -49,7 +56,7 @@ CANARIES: dict[str, tuple[Bug | WrongConstant, Callable[[], object]]] = {
     ),
     # certification requests
     "a plain request confirms anywhere": (
-        Bug("maftia.dca.examiner:Examiner._confirms", "and rules.plain_csr ", ""),
+        Bug("maftia.dca.examiner:Shown._confirms", "and rules.plain_csr ", ""),
         partial(
             examiner.test_a_plain_one_confirms_an_issue_where_the_policy_says_so_and_shows_no_right,
             examiner.policy_with(),
@@ -57,11 +64,11 @@ CANARIES: dict[str, tuple[Bug | WrongConstant, Callable[[], object]]] = {
         ),
     ),
     "a plain request confirms an update": (
-        Bug("maftia.dca.examiner:Examiner._confirms", "and case.request.kind == ISSUE", ""),
+        Bug("maftia.dca.examiner:Shown._confirms", "and self._case.request.kind == ISSUE", ""),
         examiner.test_a_plain_one_serves_nothing_but_issue,
     ),
     "a plain request shows a right": (
-        Bug("maftia.dca.examiner:Examiner.examine", "and csr.binding is not None", ""),
+        Bug("maftia.dca.examiner:Shown._is_key_shown", "and self._csr.binding is not None", ""),
         partial(
             examiner.test_a_plain_one_confirms_an_issue_where_the_policy_says_so_and_shows_no_right,
             examiner.PLAIN_POLICY,
@@ -69,7 +76,7 @@ CANARIES: dict[str, tuple[Bug | WrongConstant, Callable[[], object]]] = {
         ),
     ),
     "a request bound to another is taken": (
-        Bug("maftia.dca.examiner:Examiner._read_csr", "return OTHER_REQUEST", "return facts"),
+        Bug("maftia.dca.examiner:Shown._read_csr", "return OTHER_REQUEST", "return facts"),
         partial(
             examiner.test_one_that_is_bound_to_anything_else_refuses_and_is_never_taken_for_plain,
             examiner.PROOF_POLICY,
@@ -77,11 +84,11 @@ CANARIES: dict[str, tuple[Bug | WrongConstant, Callable[[], object]]] = {
         ),
     ),
     "a request for another key is taken": (
-        Bug("maftia.dca.examiner:Examiner._read_csr", "if facts.key != request.key", "if False"),
+        Bug("maftia.dca.examiner:Shown._read_csr", "if facts.key != request.key", "if False"),
         partial(examiner.test_its_key_and_names_are_those_of_the_request, False),
     ),
     "the names of a request are not compared": (
-        Bug("maftia.dca.examiner:Examiner._read_csr", "return OTHER_NAMES", "return facts"),
+        Bug("maftia.dca.examiner:Shown._read_csr", "return OTHER_NAMES", "return facts"),
         partial(examiner.test_its_key_and_names_are_those_of_the_request, False),
     ),
     # amounts
@@ -103,19 +110,22 @@ CANARIES: dict[str, tuple[Bug | WrongConstant, Callable[[], object]]] = {
     ),
     # credentials
     "a word is for any key": (
-        Bug("maftia.dca.examiner:Examiner._authorizations", "and given.key == key ", ""),
+        Bug("maftia.dca.examiner:Shown.authorizations", "and given.key == self._key ", ""),
         examiner.test_the_word_of_an_authority_shows_where_it_is_for_the_requests_key,
     ),
     "anybody's word counts": (
-        Bug("maftia.dca.examiner:Examiner._authorizations", "given.authority in authorities and ", ""),
+        Bug("maftia.dca.examiner:Shown.authorizations", "given.authority in authorities and ", ""),
         examiner.test_the_word_of_an_authority_shows_where_it_is_for_the_requests_key,
     ),
     "a word needs no signature": (
-        Bug("maftia.dca.examiner:Examiner._authorizations", "and self._is_signed(given)", ""),
+        Bug("maftia.dca.examiner:Shown.authorizations", "and self._is_signed(given)", ""),
         examiner.test_the_word_of_an_authority_shows_where_it_is_for_the_requests_key,
     ),
     "a word is good for ever": (
-        Bug("maftia.dca.credentials:_good_authority", "and agreed_ms <= given.until_ms ", ""),
+        (
+            Bug("maftia.dca.examiner:Shown._is_signed", "given.until_ms < self._agreed_ms", "False"),
+            Bug("maftia.dca.credentials:_good_authority", "and agreed_ms <= given.until_ms ", ""),
+        ),
         partial(credentials.test_a_word_is_good_until_its_last_moment_of_agreed_time, 1, "unauthorized"),
     ),
     "a word ends a millisecond early": (
@@ -135,7 +145,10 @@ CANARIES: dict[str, tuple[Bug | WrongConstant, Callable[[], object]]] = {
         partial(credentials.test_what_is_no_longer_valid_vouches_for_nobody, "revoked"),
     ),
     "any key vouches by a certificate": (
-        Bug("maftia.dca.credentials:Credentials._good_certificate", "and entry.key == key ", ""),
+        (
+            Bug("maftia.dca.examiner:Shown._holder", " or entry.key != key_digest(given.key)", ""),
+            Bug("maftia.dca.credentials:Credentials._good_certificate", "and entry.key == key ", ""),
+        ),
         credentials.test_the_holder_of_a_valid_certificate_may_ask,
     ),
     "an authority's certificate vouches": (
@@ -146,17 +159,31 @@ CANARIES: dict[str, tuple[Bug | WrongConstant, Callable[[], object]]] = {
         Bug("maftia.dca.credentials:Credentials.choose", "if TOKEN in policy.ask and", "if OPEN not in policy.ask and"),
         credentials.test_the_most_particular_one_is_chosen,
     ),
+    "junk is verified: no certificate is looked for": (
+        Bug("maftia.dca.examiner:Shown._has_certificate", "is not None", "is not self"),
+        partial(with_verified, examiner.test_a_proof_is_verified_only_where_its_key_could_matter),
+    ),
+    "junk is verified: too few administrators": (
+        Bug("maftia.dca.examiner:Shown._administrators", " and len(proven) + len(left) >= administrators.needed", ""),
+        partial(with_verified, examiner.test_administrators_are_verified_where_enough_of_them_may_have_signed),
+    ),
+    "junk is verified: any certificate": (
+        Bug("maftia.dca.examiner:Shown._holder", " or entry.key != key_digest(given.key)", ""),
+        partial(with_verified, examiner.test_a_certificates_key_is_verified_where_there_is_such_a_certificate),
+    ),
     "a mode that the policy lacks": (
-        Bug("maftia.dca.examiner:Examiner._asks", "and mode in self._in_force.policy.ask", ""),
+        Bug("maftia.dca.examiner:Shown._asks", "and mode in self._grounds.in_force.policy.ask", ""),
         examiner.test_credentials_that_the_policy_does_not_ask_for_are_not_even_read,
     ),
     # gatherers
     "t+1 are enough for names": (
-        Bug("maftia.dca.examiner:Examiner._validated", "validation_attestations_needed", "attestations_needed"),
+        Bug(
+            "maftia.dca.examiner:Shown.validated", "policy.validation_attestations_needed", "policy.attestations_needed"
+        ),
         partial(gatherers.test_2t_plus_1_attestations_for_the_names_are_needed_besides_the_keys, "key-major"),
     ),
     "names confirm the key": (
-        Bug("maftia.dca.examiner:Examiner._confirms", "return is_plain and", "return case.key is not None or"),
+        Bug("maftia.dca.examiner:Shown._confirms", "return is_plain and", "return self._key is not None or"),
         partial(gatherers.test_2t_plus_1_attestations_for_the_names_are_needed_besides_the_keys, "key-major"),
     ),
     "a claim is not for the names": (
@@ -168,9 +195,7 @@ CANARIES: dict[str, tuple[Bug | WrongConstant, Callable[[], object]]] = {
         gatherers.test_one_name_that_does_not_answer_is_enough_to_refuse,
     ),
     "the right over names is anybody's": (
-        Bug(
-            "maftia.dca.examiner:Shown.has_gathered", "return self.validated.issuperset(profile.gather)", "return True"
-        ),
+        Bug("maftia.dca.examiner:Shown.has_gathered", "or self.validated.issuperset(profile.gather)", "or True"),
         gatherers.test_a_revocation_by_the_holder_of_the_names,
     ),
     # judge and policy

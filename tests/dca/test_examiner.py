@@ -23,15 +23,17 @@ from maftia.core.limits import (
 from maftia.core.quorum import Quorums
 from maftia.core.signing import SigningKey
 from maftia.core.spki import key_digest
+from maftia.dca import evidence as evidence_module
 from maftia.dca import examiner as examiner_module
 from maftia.dca.change import TokenRemove
 from maftia.dca.compose import SignedRequest
 from maftia.dca.evidence import FALSE_ATTESTATION
-from maftia.dca.examiner import Examiner, Shown
+from maftia.dca.examiner import Examiner, Grounds, Shown
 from maftia.dca.form import Case, read_case
 from maftia.dca.gatherers import Gatherers
 from maftia.dca.policy_in_force import PolicyInForce, deal_policy
-from maftia.dca.requests import Authorization, CertificateProof, Record, RecordBody, authorization_string
+from maftia.dca.registry import VALID, CertificateEntry, Registry
+from maftia.dca.requests import Authorization, CertificateProof, KeyProof, Record, RecordBody, authorization_string
 from maftia.dca.state import MemoryKeyValue, State
 from tests.core.authority import pem_key
 from tests.dca.world import (
@@ -53,14 +55,26 @@ KEY, OTHER_KEY = ec_key("k"), ed25519_key("other")
 SIGNED = ALICE.issue(rid(1), KEY, "dns:a.example")
 
 
-def in_force(policy: str) -> PolicyInForce:
+def examiner(policy: str, *certificates: CertificateEntry) -> Examiner:
     state = State(MemoryKeyValue())
     deal_policy(state, policy)
-    return PolicyInForce(state, Quorums.of(4))
+    registry = Registry(state)
+    for entry in certificates:
+        registry.add(entry)
+    in_force = PolicyInForce(state, Quorums.of(4))
+    return Examiner(Grounds(DOMAIN, Quorums.of(4), AUTHENTICATORS[0], in_force, registry, Gatherers()))
 
 
-def examiner(policy: str) -> Examiner:
-    return Examiner(DOMAIN, Quorums.of(4), AUTHENTICATORS[0], in_force(policy), Gatherers())
+def certificate(key: SubjectKey, number: int = 0) -> CertificateEntry:
+    serial, digest = b"\x40" + number.to_bytes(15, "big"), key_digest(key.spki)
+    names, end_s = ("dns:held.example",), NOW // 1000 + 86400
+    return CertificateEntry(
+        serial, MALLORY.id, rid(9), digest, names, "server", 0, end_s, 1, b"", VALID, "", changed_ms=0
+    )
+
+
+def proof_of(key: SubjectKey, signed: SignedRequest = SIGNED) -> KeyProof:
+    return ALICE.compose.prove(signed, key.spki, key.sign)
 
 
 def case_of(signed: SignedRequest) -> Case:
@@ -75,11 +89,13 @@ def body_of(record: bytes) -> RecordBody:
     return body
 
 
-def examined(policy: str, *, servers=(), proofs=(), signed: SignedRequest = SIGNED, **evidence: object) -> Shown:
+def examined(
+    policy: str, *, servers=(), proofs=(), signed: SignedRequest = SIGNED, held=(), **evidence: object
+) -> Shown:
     given = attestations(signed, servers=servers)
     shown = tuple(ALICE.compose.prove(signed, key.spki, key.sign) for key in proofs)
     body = RecordBody(signed.data, given, shown, (), **evidence)
-    return examiner(policy).examine(case_of(signed), body, NOW)
+    return examiner(policy, *held).examine(case_of(signed), body, NOW)
 
 
 def test_t_attestations_confirm_nothing_and_t_plus_one_do():
@@ -102,7 +118,7 @@ def test_a_proof_confirms_only_where_the_policy_accepts_it_but_always_shows_a_ri
     digest = key_digest(KEY.spki)
     by_challenge = examined(policy_with(), proofs=(KEY,))
     by_proof = examined(policy_with(confirm='"proof"'), proofs=(KEY,))
-    of_another = examined(policy_with(confirm='"proof"'), proofs=(OTHER_KEY,))
+    of_another = examined(policy_with(confirm='"proof"'), proofs=(OTHER_KEY,), held=(certificate(OTHER_KEY),))
     assert (by_challenge.is_confirmed, by_proof.is_confirmed, of_another.is_confirmed) == (False, True, False)
     assert digest in by_challenge.keys
     assert digest in by_proof.keys
@@ -151,8 +167,8 @@ DIGEST = key_digest(KEY.spki)
 def test_a_bound_one_counts_exactly_as_the_keys_own_proof(policy, is_confirmed):
     by_csr = examined(policy, csr=csr(SIGNED, bound=binding(SIGNED)))
     by_proof = examined(policy, proofs=(KEY,))
-    assert by_csr == by_proof
-    assert (by_csr.is_confirmed, by_csr.keys) == (is_confirmed, {DIGEST})
+    for shown in (by_csr, by_proof):
+        assert (shown.is_confirmed, shown.keys) == (is_confirmed, {DIGEST})
 
 
 @pytest.mark.parametrize(
@@ -266,7 +282,7 @@ def test_administrators_prove_themselves_beyond_the_number_of_others():
     keys, policy = administrators(ADMINISTRATORS_MAX)
     others = [ed25519_key(f"other {i}") for i in range(PROOFS_PER_RECORD_MAX + 1)]
     revoke = ALICE.compose.revoke(rid(3), key=KEY.spki)
-    case, judge = case_of(revoke), examiner(policy)
+    case, judge = case_of(revoke), examiner(policy, *map(certificate, others, range(len(others))))
     everybody = proofs(revoke, keys + others[:-1])
     assert judge.excess(case, everybody) is None
     assert len(judge.examine(case, everybody, NOW).keys) == ADMINISTRATORS_MAX + PROOFS_PER_RECORD_MAX
@@ -357,9 +373,10 @@ def test_the_word_of_an_authority_shows_where_it_is_for_the_requests_key():
 
 
 def test_the_key_of_a_certificate_shows_for_one_request_and_serial():
-    serial = b"\x40" + bytes(15)
+    entry = certificate(OTHER_KEY)
+    serial = entry.serial
     proof = ALICE.compose.vouch(SIGNED, serial, OTHER_KEY.spki, OTHER_KEY.sign)
-    shown = examined(EVERY_MODE, certificates=(proof,))
+    shown = examined(EVERY_MODE, certificates=(proof,), held=(entry,))
     assert shown.certificates == {(serial, key_digest(OTHER_KEY.spki))}
     assert shown.keys == frozenset(), "a credential gives no right"
     other = ALICE.issue(rid(2), KEY, "dns:a.example")
@@ -367,10 +384,11 @@ def test_the_key_of_a_certificate_shows_for_one_request_and_serial():
         ALICE.compose.vouch(other, serial, OTHER_KEY.spki, OTHER_KEY.sign),
         ALICE.compose.vouch(SIGNED, serial, KEY.spki, OTHER_KEY.sign),
         msgspec.structs.replace(proof, serial=b"\x41" + bytes(15)),
+        ALICE.compose.vouch(SIGNED, serial, KEY.spki, KEY.sign),
         msgspec.structs.replace(proof, key=b"\x30"),
         CertificateProof(serial, OTHER_KEY.spki, ALICE.compose.prove(SIGNED, OTHER_KEY.spki, OTHER_KEY.sign).signature),
     ):
-        assert examined(EVERY_MODE, certificates=(wrong,)).certificates == frozenset()
+        assert examined(EVERY_MODE, certificates=(wrong,), held=(entry,)).certificates == frozenset()
 
 
 def test_a_tokens_signature_shows_where_there_is_such_a_token():
@@ -382,15 +400,16 @@ def test_a_tokens_signature_shows_where_there_is_such_a_token():
 
 def test_credentials_that_the_policy_does_not_ask_for_are_not_even_read():
     """Nor are those of a revocation: each would cost every server a signature."""
+    held = certificate(KEY)
     evidence = {
         "authorizations": (word(),),
-        "certificates": (ALICE.compose.vouch(SIGNED, bytes(16), KEY.spki, KEY.sign),),
+        "certificates": (ALICE.compose.vouch(SIGNED, held.serial, KEY.spki, KEY.sign),),
     }
-    shown = examined(policy_with(), **evidence)
+    shown = examined(policy_with(), held=(held,), **evidence)
     assert (shown.authorizations, shown.certificates, shown.tokens) == ((), frozenset(), frozenset())
     revoke = ALICE.compose.revoke(rid(3), key=KEY.spki)
-    vouched = (ALICE.compose.vouch(revoke, bytes(16), KEY.spki, KEY.sign),)
-    shown = examined(EVERY_MODE, signed=revoke, authorizations=(word(),), certificates=vouched)
+    vouched = (ALICE.compose.vouch(revoke, held.serial, KEY.spki, KEY.sign),)
+    shown = examined(EVERY_MODE, signed=revoke, authorizations=(word(),), certificates=vouched, held=(held,))
     assert (shown.authorizations, shown.certificates) == ((), frozenset())
 
 
@@ -419,25 +438,31 @@ GOOD = {
 }
 
 
+def all_of(shown: Shown) -> tuple[object, ...]:
+    found = (shown.is_confirmed, shown.is_short, shown.keys, shown.tokens, shown.authorizations, shown.certificates)
+    return (*found, shown.validated, shown.refusal, shown.faults)
+
+
 @settings(derandomize=True, max_examples=40, deadline=None)
 @given(st.data())
 def test_bad_evidence_beside_good_harms_nobody_in_any_order(data):
     """What others put in, or who carries the evidence leaves as it is, cannot undo what was shown."""
-    expected = examiner(EVERY_MODE).examine(case_of(SIGNED), RecordBody(SIGNED.data, **GOOD), NOW)
+    judge = examiner(EVERY_MODE, certificate(OTHER_KEY))
+    expected = all_of(judge.examine(case_of(SIGNED), RecordBody(SIGNED.data, **GOOD), NOW))
     mixed = {}
     for field, good in GOOD.items():
         bad = [msgspec.structs.replace(each, signature=data.draw(st.binary(max_size=80))) for each in good]
         mixed[field] = tuple(
             data.draw(st.permutations([*good, *data.draw(st.lists(st.sampled_from(bad), max_size=2))]))
         )
-    assert examiner(EVERY_MODE).examine(case_of(SIGNED), RecordBody(SIGNED.data, **mixed), NOW) == expected
+    assert all_of(judge.examine(case_of(SIGNED), RecordBody(SIGNED.data, **mixed), NOW)) == expected
 
 
 @settings(derandomize=True, max_examples=40, deadline=None)
 @given(st.sets(st.sampled_from(sorted(GOOD))))
 def test_each_kind_of_evidence_shows_what_it_shows_and_nothing_else(given_fields):
     empty = RecordBody(SIGNED.data, (), (), ())
-    shown = examiner(EVERY_MODE).examine(
+    shown = examiner(EVERY_MODE, certificate(OTHER_KEY)).examine(
         case_of(SIGNED), msgspec.structs.replace(empty, **{field: GOOD[field] for field in given_fields}), NOW
     )
     assert shown.is_confirmed == ("attestations" in given_fields)
@@ -447,3 +472,78 @@ def test_each_kind_of_evidence_shows_what_it_shows_and_nothing_else(given_fields
     for field, found in shows:
         assert bool(found) == (field in given_fields)
     assert (shown.refusal, shown.validated, shown.faults) == (None, frozenset(), ())
+
+
+# --- what is not verified
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The keys whose signatures were verified, in this order; attestations and tokens are not of those."""
+    keys: list[bytes] = []
+    verify = evidence_module.verify_by_key
+
+    def recording(spki: bytes, message: bytes, signature: bytes) -> bool:
+        keys.append(spki)
+        return verify(spki, message, signature)
+
+    for module in (evidence_module, examiner_module):
+        monkeypatch.setattr(module, "verify_by_key", recording)
+    return keys
+
+
+@pytest.fixture(name="verified")
+def _verified(monkeypatch):
+    return recorded(monkeypatch)
+
+
+def test_a_proof_is_verified_only_where_its_key_could_matter(verified):
+    """The keys of strangers' junk have no certificates: they are not even parsed."""
+    junk = KeyProof(b"\x30" * 1000, bytes(1024))
+    body = RecordBody(SIGNED.data, (), (junk, proof_of(KEY), proof_of(OTHER_KEY)), ())
+    assert examiner(policy_with()).examine(case_of(SIGNED), body, NOW).keys == {DIGEST}
+    assert verified == [KEY.spki]
+    held = examiner(policy_with(), certificate(OTHER_KEY)).examine(case_of(SIGNED), body, NOW)
+    assert held.keys == {DIGEST, key_digest(OTHER_KEY.spki)}
+    assert verified == [KEY.spki, KEY.spki, OTHER_KEY.spki]
+
+
+def test_the_key_of_a_revocation_that_has_no_certificate_proves_nothing(verified):
+    revoke = ALICE.compose.revoke(rid(3), key=KEY.spki)
+    assert examined(policy_with(), signed=revoke, proofs=(KEY,)).keys == frozenset()
+    assert verified == []
+    assert examined(policy_with(), signed=revoke, proofs=(KEY,), held=(certificate(KEY),)).keys == {DIGEST}
+
+
+def test_no_proof_is_verified_before_it_is_asked_what_the_keys_are(verified):
+    shown = examined(EVERY_MODE, proofs=(KEY, OTHER_KEY), authorizations=(word(),), held=(certificate(OTHER_KEY),))
+    assert (shown.is_confirmed, shown.refusal, verified) == (False, None, [])
+
+
+def test_administrators_are_verified_where_enough_of_them_may_have_signed(verified):
+    keys, policy = administrators(5)
+    revoke = ALICE.compose.revoke(rid(3), serial=b"\x40" + bytes(15))
+    two, three, five = (proofs(revoke, keys[:count]) for count in (2, 3, 5))
+    judge, case = examiner(policy), case_of(revoke)
+    assert judge.examine(case, two, NOW).keys == frozenset()
+    assert verified == [], "two of five are never enough"
+    assert len(judge.examine(case, three, NOW).keys) == 3
+    verified.clear()
+    junk = tuple(msgspec.structs.replace(proof, signature=bytes(64)) for proof in five.proofs)
+    assert judge.examine(case, msgspec.structs.replace(five, proofs=junk), NOW).keys == frozenset()
+    assert len(verified) == 3, "after three bad ones, the other two cannot be enough"
+
+
+def test_a_certificates_key_is_verified_where_there_is_such_a_certificate(verified):
+    entry, other = certificate(OTHER_KEY, 1), certificate(ed25519_key("a third"), 2)
+    vouched = tuple(
+        ALICE.compose.vouch(SIGNED, serial, OTHER_KEY.spki, OTHER_KEY.sign)
+        for serial in (entry.serial, other.serial, bytes(16))
+    )
+    shown = examined(EVERY_MODE, certificates=vouched, held=(entry, other))
+    assert shown.certificates == {(entry.serial, key_digest(OTHER_KEY.spki))}
+    assert verified == [OTHER_KEY.spki]
+
+
+def test_a_word_that_has_ended_is_not_verified(verified):
+    assert examined(EVERY_MODE, authorizations=(word(until_ms=NOW - 1),)).authorizations == ()
+    assert verified == []

@@ -61,9 +61,6 @@ def expected(kind: str, mode: str, confirm: str, ask: str, evidence: str, creden
         # the key itself has a right, however it shows itself; a copied certification request shows nothing
         has_right = evidence == "challenge" or signs_itself or right != "nobody's"
         return "" if has_right else Code.UNAUTHORIZED
-    # somebody who may ask: by the credential that the policy wants, if it wants one
-    if ask not in (OPEN, credential):
-        return Code.UNAUTHORIZED
     # a key that its requester has
     is_confirmed = (
         evidence == "challenge"
@@ -72,6 +69,9 @@ def expected(kind: str, mode: str, confirm: str, ask: str, evidence: str, creden
     )
     if not is_confirmed:
         return Code.CONFIRMATION_FAILED
+    # of somebody who may ask: by the credential that the policy wants, if it wants one
+    if ask not in (OPEN, credential):
+        return Code.UNAUTHORIZED
     if kind == ISSUE:
         return Code.NAME_TAKEN if right == "nobody's" else ""
     if updates_by_key:  # of the old key, which has just been confirmed

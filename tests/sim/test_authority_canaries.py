@@ -6,7 +6,7 @@ from maftia.sim.policies import CLOSED
 from tests.canary import Bug
 from tests.sim.test_replicas_canaries import assert_found
 
-EXAMINER = "maftia.dca.examiner:Examiner"
+EXAMINER = "maftia.dca.examiner:Shown"
 COPIED_CREDENTIALS, COPIED_CONFIRMATION = ("copied credentials",), ("copied confirmation",)
 
 
@@ -16,7 +16,7 @@ def test_canary_copied_tokens_are_good():
 
 
 def test_canary_an_authoritys_word_is_for_any_key():
-    bug = Bug(f"{EXAMINER}._authorizations", "and given.key == key ", "")
+    bug = Bug(f"{EXAMINER}.authorizations", "and given.key == self._key ", "")
     assert_found(bug, "entitlement", policy=CLOSED, attacks=COPIED_CREDENTIALS)
 
 
@@ -33,7 +33,7 @@ def test_canary_copied_proofs_of_keys_are_good():
 
 
 def test_canary_a_certification_request_serves_for_another_request():
-    old = "facts.binding not in (None, Binding.of(self._domain, subject.client, subject.rid, subject.digest))"
+    old = "facts.binding not in (None, binding)"
     new = "not facts.binding"
     assert_found(Bug(f"{EXAMINER}._read_csr", old, new), "entitlement", policy=CLOSED, attacks=COPIED_CONFIRMATION)
 
