@@ -196,10 +196,20 @@ RATE_ROWS_DROPPED_PER_COMMIT = 256
 """counters of past windows that a commit drops, 5 ms, beside two for each new one: so they never pile up"""
 FOREIGN_EXAMINED_MAX = 64
 """certificates of other clients that a revocation or update without a right makes every server read"""
-REVOKE_EXAMINED_MAX = 4096
-"""entries that a revocation or update by names reads; each costs some 16 µs on every server"""
-RETRIEVE_EXAMINED_MAX = 4096
-"""certificates of a key or name that one retrieve looks through, on every server"""
+REVOKE_EXAMINED_MAX = 256
+"""entries that do not match and that a revocation or update reads in each index: 2 ms; beyond, it is done by serial"""
+HOLDERS_EXAMINED_MAX = 1024
+"""certificates of others for one's names or key that an issue or update reads, 8 ms: within the limits of attempts"""
+REMOVED_PER_RECORD_MAX = 2048
+"""rows that one record removes, a certificate and each of its names one: some 0.15 s, and a thousand certificates of
+one name; a holder of more revokes in portions, and the key is banned with the first"""
+RETRIEVE_EXAMINED_MAX = 256
+"""entries that do not match and that a retrieve reads: 2 ms; those that match are bounded by the policy"""
+HISTORY_DROPPED_PER_COMMIT = 256
+"""old entries of the history that a commit drops, 10 ms, beside two for each new one: so they never pile up"""
+EXPIRY_ROWS_PER_COMMIT = 512
+"""certificates, and their names, whose end a commit enters, 30 ms, beside two for each new one: others wait marked
+valid, and are judged by agreed time"""
 QUERY_WORK_PER_S = 20_000
 """certificates (of 6 µs) that a server reads a second for retrieves out of order: a tenth of a core, whoever asks"""
 QUERY_WORK_BURST = 20_000
@@ -213,15 +223,18 @@ READ_WORK_PER_S = 20_000
 READ_WORK_BURST = 20_000
 """of those, at once"""
 READ_BYTES_PER_WORK = 8192
-"""an answer is encoded and encrypted at 1.5 GB/s: 6 µs for as many bytes"""
+"""an answer is encoded and encrypted, a file read and parsed, at 1.5 GB/s: 6 µs for as many bytes"""
 POLICY_WORK = 20
 """to read the policy in force, beside its bytes and its tokens"""
 LOG_HEAD_WORK = 10
 """to read the question and to sign the newest log checkpoint: 50 µs"""
+LOG_PART_WORK = 10
+"""a part of a file of the log that is in memory: 60 µs, beside its bytes"""
 LOG_FILE_WORK = 100
-"""to read a file of the log that is not in memory, 0.6 ms, beside the bytes of the whole of it"""
+"""a part of one that is not, 0.6 ms, beside the bytes of the whole of it"""
 LOG_PROOF_WORK = 200
-"""a proof, or an old head, from files that are not in memory: 1.2 ms in a log of 100,000 entries"""
+"""a proof, or an old head, from tiles that are not in memory: 1.2 ms in a log of 100,000 entries, beside the bytes of
+what was read, most of them a bundle's"""
 ASKS_PER_S = 300
 """challenges for encryption keys that a server seals a second: 0.3 ms each, a tenth of a core, whoever asks"""
 ASKS_BURST = 600
@@ -230,7 +243,7 @@ QUERY_PAUSE_MS = 50
 QUERY_PAUSE_MS_MAX = 1000
 """a client whose answers differ asks again after a pause that doubles: honest servers are a moment apart"""
 ANSWER_SERIALS_MAX = 1024
-"""that one answer lists; removed are all that match, and the answer says how many"""
+"""that one answer lists: what one record removes (REMOVED_PER_RECORD_MAX), or a retrieve finds"""
 ANSWER_SIZE_BYTES_MAX = 32 * 1024
 """an answer with all of these, 18 bytes each, and its detail"""
 CERTIFICATE_ENVELOPE_BYTES_MAX = SIGNATURE_SIZE_BYTES_MAX + 64

@@ -181,10 +181,16 @@ class Ledger:
         finds it whole.  Raises NotInLogError.
         """
         with _what_is_there():
-            content = self._book.file(Tile(level, index, width), is_bundle=is_bundle)
-        if offset > len(content):
-            raise NotInLogError(f"the file has {len(content)} bytes")
-        return len(content), content[offset : offset + LOG_PART_SIZE_BYTES_MAX]
+            end = offset + LOG_PART_SIZE_BYTES_MAX
+            size_bytes, part = self._book.file_part(Tile(level, index, width), offset, end, is_bundle=is_bundle)
+        if offset > size_bytes:
+            raise NotInLogError(f"the file has {size_bytes} bytes")
+        return size_bytes, part
+
+    @property
+    def bytes_read(self) -> int:
+        """Of the log's files, since it was opened: what an answer has cost beside itself is the difference."""
+        return self._book.bytes_read
 
     # --- files
 

@@ -24,7 +24,7 @@ from maftia.log.edge import Edge
 from maftia.log.merkle import Frontier
 from maftia.log.proofs import ConsistencyProof, InclusionProof, prove_consistency, prove_inclusion, root_of
 from maftia.log.reader import Read, TileReader
-from maftia.log.tiles import Tile, bundle_of, tile_at
+from maftia.log.tiles import Tile, bundle_part, tile_at
 
 
 class Book:
@@ -71,16 +71,23 @@ class Book:
         """The partial files that go with a checkpoint of this size, which may be a past one."""
         return Edge.load(self._reader, size).partial_files()
 
-    def file(self, tile: Tile, *, is_bundle: bool) -> bytes:
-        """The content of a tile or bundle, stored or not, of any width that it has had.
+    @property
+    def bytes_read(self) -> int:
+        """Of files, since it was opened: what was not in memory."""
+        return self._reader.bytes_read
 
+    def file_part(self, tile: Tile, start: int, end: int, *, is_bundle: bool) -> tuple[int, bytes]:
+        """The size of a tile or bundle, stored or not, of any width that it has had, and its bytes [start, end).
+
+        Nothing is copied but the part, or whoever reads a bundle would have it joined once a part.
         Raises ValueError where the log has none there; MissingTileError, FormatError.
         """
         if tile_at(self.size, tile.level, tile.index).width < tile.width or (is_bundle and tile.level):
             raise ValueError(f"a log of {self.size} entries has no such file")
         if is_bundle:
-            return bundle_of(self._reader.entries(tile.index)[: tile.width])
-        return b"".join(self._reader.hashes(tile.level, tile.index)[: tile.width])
+            return bundle_part(self._reader.entries(tile.index)[: tile.width], start, end)
+        content = b"".join(self._reader.hashes(tile.level, tile.index)[: tile.width])
+        return len(content), content[start:end]
 
     # --- proofs
 

@@ -40,6 +40,8 @@ class TileReader:
         self._pyramids: dict[tuple[int, int], list[list[bytes]]] = {}
         """by level and index of a tile: its hashes, their pairs joined, and so on up; the oldest first"""
         self._bundles: dict[int, list[bytes]] = {}
+        self.bytes_read = 0
+        """of files, since it was made: what was not in memory"""
 
     @property
     def size(self) -> int:
@@ -98,6 +100,7 @@ class TileReader:
         for stored in dict.fromkeys((tile, tile.full)):
             data = self._read(path(stored))
             if data is not None:
+                self.bytes_read += len(data)
                 return stored, data
         raise MissingTileError(f"{path(tile)} is missing from the log")
 

@@ -130,6 +130,18 @@ def bundle_of(entries: Sequence[bytes]) -> bytes:
     return b"".join(len(entry).to_bytes(_LENGTH_SIZE_BYTES, "big") + entry for entry in entries)
 
 
+def bundle_part(entries: Sequence[bytes], start: int, end: int) -> tuple[int, bytes]:
+    """The size of the bundle of these entries, and its bytes [start, end).  Raises as `bundle_of`."""
+    size_bytes = first = 0
+    touched: list[bytes] = []
+    for entry in entries:
+        begins, size_bytes = size_bytes, size_bytes + _LENGTH_SIZE_BYTES + len(entry)
+        if begins < end and size_bytes > start:
+            first = first if touched else begins
+            touched.append(entry)
+    return size_bytes, bundle_of(touched)[max(0, start - first) : max(0, end - first)]
+
+
 def entries_of(bundle: bytes) -> list[bytes]:
     """The entries of a bundle.  Raises FormatError."""
     entries: list[bytes] = []

@@ -15,7 +15,9 @@ Caller must: give `sign` that signs log checkpoints as this server, and nothing 
 
 Limits and cost: retrieves share one allowance (QUERY_WORK_PER_S), policy and log
 another (READ_WORK_PER_S), in units of some 6 µs: each a tenth of a core at most,
-whoever asks.  Of each, one source has a quarter.  An answer fits what may wait for a
+whoever asks.  Of each, one source has a quarter.  What is read of the log's files is paid for
+by its bytes, whole bundles where one entry was wanted; what is in memory already is not, so
+the largest bundle, read part after part, costs little more than one second's share.  An answer fits what may wait for a
 client.
 """
 
@@ -29,6 +31,7 @@ from maftia.core.limits import (
     LOG_ENTRIES_PER_SERIAL_MAX,
     LOG_FILE_WORK,
     LOG_HEAD_WORK,
+    LOG_PART_WORK,
     LOG_PROOF_WORK,
     POLICY_WORK,
     QUERY_WORK_BURST,
@@ -61,7 +64,7 @@ from maftia.replica.allowance import SharedAllowance
 
 Inquiry = Query | PolicyQuery | LogQuery
 Answered = tuple[ServerMessage, int]
-"""an answer, and the work that it cost beside its bytes"""
+"""an answer, and the work that it cost beside its bytes and those of the log that were read for it"""
 TOO_MANY = Refusal(Code.OVERLOADED, "too many ask at the moment")
 
 
@@ -79,9 +82,12 @@ class Inquiries:
         allowance = self._retrieves if isinstance(inquiry, Query) else self._reads
         if not allowance.has_room(source, monotonic_ms):
             return encode(Refused(_rid_of(inquiry), TOO_MANY.code, TOO_MANY.detail))
+        before = self._service.ledger.bytes_read
         answer, work = self._answered(inquiry)
         frame = encode(answer)
-        allowance.spend(source, work + len(frame) // READ_BYTES_PER_WORK)
+        # files that were in memory cost nothing: the parts of one are read after each other
+        read = self._service.ledger.bytes_read - before
+        allowance.spend(source, work + read // READ_BYTES_PER_WORK + len(frame) // READ_BYTES_PER_WORK)
         return frame
 
     def _answered(self, inquiry: Inquiry) -> Answered:
@@ -116,10 +122,11 @@ class Inquiries:
 
     def _file(self, query: LogFileQuery) -> Answered:
         # upon LOG-FILE-QUERY: a part of a tile or bundle, of any width that it has had
-        size_bytes, content = self._service.ledger.file_part(
-            query.level, query.index, query.width, query.is_bundle, query.offset
-        )
-        return LogFile(query.rid, size_bytes, content), LOG_FILE_WORK + size_bytes // READ_BYTES_PER_WORK
+        ledger = self._service.ledger
+        before = ledger.bytes_read
+        size_bytes, content = ledger.file_part(query.level, query.index, query.width, query.is_bundle, query.offset)
+        work = LOG_PART_WORK if ledger.bytes_read == before else LOG_FILE_WORK
+        return LogFile(query.rid, size_bytes, content), work
 
     def _of_serial(self, query: LogOfQuery) -> Answered:
         # upon LOG-OF-QUERY: the leaves that name the certificate, each at the size after its commit

@@ -14,6 +14,7 @@ from maftia.log.tiles import (
     Tile,
     all_tiles,
     bundle_of,
+    bundle_part,
     entries_of,
     hashes_of,
     levels,
@@ -104,3 +105,10 @@ def test_tiles_that_are_none() -> None:
     for tile in (bytes(31), bytes(33), bytes(257 * 32)):
         with pytest.raises(FormatError):
             hashes_of(tile)
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(st.lists(st.binary(max_size=40), max_size=10), st.integers(0, 450), st.integers(0, 450))
+def test_a_part_of_a_bundle_is_that_of_its_bytes(entries: list[bytes], start: int, length: int) -> None:
+    whole = bundle_of(entries)
+    assert bundle_part(entries, start, start + length) == (len(whole), whole[start : start + length])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +23,7 @@ from maftia.core.limits import (
     FRAME_SIZE_BYTES_MAX,
     LOG_FILE_WORK,
     LOG_HEAD_WORK,
+    LOG_PART_WORK,
     LOG_PROOF_WORK,
     LOG_SIZE_MAX,
     POLICY_WORK,
@@ -31,6 +34,7 @@ from maftia.core.limits import (
 )
 from maftia.core.signing import verify_ed25519
 from maftia.dca import ledger as ledger_module
+from maftia.dca.ledger import Ledger, begin_log
 from maftia.dca.messages import (
     Ask,
     ClientMessage,
@@ -54,13 +58,17 @@ from maftia.dca.messages import (
     Submit,
     Watch,
 )
+from maftia.dca.registry import Registry
+from maftia.dca.service import Service
+from maftia.dca.state import MemoryKeyValue, State
 from maftia.log.audit import audit
 from maftia.log.checkpoint import LogCheckpoint
 from maftia.log.entries import CommitHeader, RecordLeaf, decode_leaf
 from maftia.log.merkle import leaf_hash
 from maftia.log.proofs import verify_consistency, verify_inclusion
-from maftia.log.tiles import Tile, tile_at
+from maftia.log.tiles import Tile, entries_of, tile_at
 from maftia.replica.allowance import SharedAllowance
+from maftia.replica.inquiries import Inquiries, Inquiry
 from tests.dealing import sample_cluster
 from tests.replica.cluster import TestClient, World, believed, p256_key, refuted
 
@@ -333,18 +341,72 @@ def test_every_question_is_paid_for(filled: Filled) -> None:
     assert spent(world, LogOfQuery(RID, bytes(16))) == LOG_PROOF_WORK
     assert spent(world, LogOfQuery(RID, filled.serials[0])) == 5 * LOG_PROOF_WORK
     assert spent(world, LogConsistencyQuery(RID, 2, 4)) == LOG_PROOF_WORK
-    assert spent(world, LogFileQuery(RID, 0, 0, 1, False, 0)) == LOG_FILE_WORK
+    assert spent(world, LogFileQuery(RID, 0, 0, 1, False, 0)) == LOG_PART_WORK
     assert spent(world, LogFileQuery(RID, 5, 0, 1, False, 0)) == LOG_PROOF_WORK
     assert spent(world, PolicyQuery(RID)) == POLICY_WORK + policy_bytes // READ_BYTES_PER_WORK
 
 
-def test_a_part_of_a_file_is_paid_for_as_the_whole(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "LOG_PART_SIZE_BYTES_MAX", 1)
-    monkeypatch.setattr("maftia.replica.inquiries.READ_BYTES_PER_WORK", 16)
-    whole = sum(len(entry) + 2 for entry in log_entries(filled.world))
-    query = LogFileQuery(RID, 0, 0, 10, True, 0)
-    answer = LogFile(RID, whole, bytes(1))
-    assert spent(filled.world, query) == LOG_FILE_WORK + whole // 16 + len(encode(answer)) // 16
+@dataclass
+class Reader:
+    """Inquiries over a log of files, asked by one source in virtual time."""
+
+    entries: list[bytes]
+    ms: int = 0
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        state = State(MemoryKeyValue())
+        begin_log(state)
+        state.commit()
+        files: dict[str, bytes] = {}
+        self.ledger = Ledger(state, Registry(state), files.get)
+        self.ledger._book.append(self.entries)
+        files.update(self.ledger.full_files())
+        self.ledger.stored(list(files))
+        service = cast("Service", SimpleNamespace(ledger=self.ledger))
+        self.inquiries = Inquiries(service, lambda _: bytes(64))
+
+    def ask(self, query: Inquiry) -> ServerMessage:
+        """Ask until there is an answer; a question takes a millisecond."""
+        while True:
+            self.ms, self.asked = self.ms + 1, self.asked + 1
+            answer: ServerMessage = decode(
+                self.inquiries.answer(query, "192.0.2.1/32", self.ms), ServerMessage, FRAME_SIZE_BYTES_MAX
+            )
+            if not (isinstance(answer, Refused) and answer.code == Code.OVERLOADED):
+                return answer
+
+    def spent(self, query: Inquiry) -> int:
+        reads = self.inquiries._reads = SharedAllowance(READ_WORK_PER_S, READ_WORK_BURST, READ_WORK_PER_S)
+        self.ask(query)
+        return READ_WORK_BURST - reads._all._left_milli // 1000
+
+
+LARGEST = 65_535
+
+
+def test_one_source_reads_the_largest_bundle_part_after_part_in_a_moment() -> None:
+    reader = Reader([bytes([i]) * LARGEST for i in range(256)] * 2)
+    content, size_bytes = b"", 1
+    while len(content) < size_bytes:
+        part = reader.ask(LogFileQuery(RID, 0, 0, 256, True, len(content)))
+        assert isinstance(part, LogFile)
+        content, size_bytes = content + part.content, part.size_bytes
+    assert entries_of(content) == reader.entries[:256]
+    assert reader.ms < 2000
+
+
+def test_what_is_read_of_files_is_paid_for_by_its_bytes_and_what_is_in_memory_is_not() -> None:
+    reader = Reader([bytes([i]) * 30_000 for i in range(256)] * 4)
+    bundle = 256 * 30_002 // READ_BYTES_PER_WORK
+    first = LogFileQuery(RID, 0, 0, 1, True, 0)
+    answer = 30_002 // READ_BYTES_PER_WORK
+    assert reader.spent(first) == LOG_FILE_WORK + bundle + answer
+    assert reader.spent(first) == LOG_PART_WORK + answer
+    # where a commit ended is told by an entry, and for it a bundle is read
+    old_head = reader.spent(LogHeadQuery(RID, 300))
+    assert old_head == LOG_PROOF_WORK + bundle
+    assert reader.spent(LogHeadQuery(RID, 301)) == LOG_PROOF_WORK
 
 
 def until_refused(world: World, message: Callable[[], ClientMessage], source: str, most: int = 5000) -> int:

@@ -61,14 +61,16 @@ def test_canary_readers_of_the_log_use_up_what_is_for_retrieves() -> None:
     assert_caught(bug, test_inquiries.test_one_source_that_reads_too_much_waits_and_nobody_else_does)
 
 
-def test_canary_a_part_of_a_file_is_paid_for_as_a_part() -> None:
-    bug = Bug(f"{INQUIRIES}._file", "size_bytes // READ_BYTES_PER_WORK", "len(content) // READ_BYTES_PER_WORK")
-    data = filled()
+def test_canary_every_part_of_a_file_is_paid_for_as_the_whole() -> None:
+    old = "return LogFile(query.rid, size_bytes, content), work"
+    new = old + " + size_bytes // READ_BYTES_PER_WORK"
+    check = test_inquiries.test_one_source_reads_the_largest_bundle_part_after_part_in_a_moment
+    assert_caught(Bug(f"{INQUIRIES}._file", old, new), check)
 
-    def check() -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            test_inquiries.test_a_part_of_a_file_is_paid_for_as_the_whole(data, patch)
 
+def test_canary_what_is_read_for_an_answer_costs_nothing() -> None:
+    bug = Bug(f"{INQUIRIES}.answer", "work + read // READ_BYTES_PER_WORK", "work")
+    check = test_inquiries.test_what_is_read_of_files_is_paid_for_by_its_bytes_and_what_is_in_memory_is_not
     assert_caught(bug, check)
 
 
