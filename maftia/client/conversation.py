@@ -25,8 +25,8 @@ What is believed and is a matter of the log waits INCLUSION_PAUSE_MS for the pro
 it is there (`inclusion`), and then does without: a proof that is late or false takes
 nothing from the result.
 
-Deviations: `overloaded` from a server that is to gather evidence for names is no refusal:
-it is asked again after a pause, for as long as there is time.
+Deviations: who takes no more requests, at all or from this address, is no voice on this
+one: it watches, and another is handed the record.  `overloaded` from a server that is to gather evidence for names is no refusal: it is asked again after a pause, for as long as there is time.
 
 Caller must: keep time, and feed it only what came over authenticated channels.
 
@@ -43,7 +43,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from maftia.client.inclusion import LogSigners
-from maftia.client.reply_collector import AttestationCollector, Believed, Refuted, ReplyCollector
+from maftia.client.reply_collector import OF_SERVER, AttestationCollector, Believed, Refuted, ReplyCollector
 from maftia.core.codec import encode
 from maftia.core.errors import Code, CryptoError, FormatError, InvariantError, Refusal
 from maftia.core.hashing import H
@@ -188,7 +188,7 @@ class _Known:
     busy: set[PartyId] = field(default_factory=set)
     """had no time to gather evidence for names; asked again after a pause"""
     silent: set[PartyId] = field(default_factory=set)
-    """handed the record and overloaded or gone"""
+    """handed the record, and it took no more requests (from here), or is gone"""
 
 
 class Conversation:
@@ -363,8 +363,11 @@ class Conversation:
         if self._record:
             self._replies.add_refusal(server, message)
             self.result = self._replies.result(self._known.submitted)
-            if message.code == Code.OVERLOADED:
+            is_unwatched = message.code == Code.RATE_LIMITED and server not in self._known.silent
+            if message.code in OF_SERVER:
                 self._known.silent.add(server)
+            if is_unwatched and self.result is None:
+                return [Say(server, self._watch()), *self._go_on()]
         elif self._gathering is not None:
             self._known.useless.add(server)
             if message.code == Code.OVERLOADED and not self._is_confirming:

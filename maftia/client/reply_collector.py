@@ -20,8 +20,9 @@ server's advice from its state of the moment: t+1 on one code hold one honest se
 that means it, and nothing was changed by it.  The log's proof of an answer (`inclusion`)
 is gathered beside all this, and decides nothing of it.
 
-Deviations: `overloaded` says nothing of the request and something of the server; it
-is believed only once *every* server that the record went to says it.
+Deviations: `overloaded`, and `rateLimited` before the order, say nothing of the request
+and something of one server; they are believed only once *every* server that the record
+went to says so.  `rateLimited` as an outcome is the fold's, and believed as any other.
 
 Caller must: feed it authenticated messages, each with the server whose channel it
 came by.
@@ -72,6 +73,10 @@ class Refuted:
     servers: frozenset[PartyId]
 
 
+OF_SERVER = frozenset({Code.OVERLOADED, Code.RATE_LIMITED})
+"""what one server says of itself before the order: another may order the request all the same"""
+
+
 class Refusals:
     """Counts servers by the code with which they refuse."""
 
@@ -79,22 +84,26 @@ class Refusals:
         self._quorums = quorums
         self.by_server: dict[PartyId, Refusal] = {}
         """the last word of each"""
+        self._ordered: set[PartyId] = set()
+        """those whose word tells of the request's place in the order"""
 
-    def add(self, server: PartyId, code: str, detail: str) -> None:
+    def add(self, server: PartyId, code: str, detail: str, *, is_ordered: bool = False) -> None:
         """One server's word; its last counts.  A code that does not exist is none."""
         if code in set(Code):
             self.by_server[server] = Refusal(Code(code), printable(detail))
+            self._ordered = self._ordered | {server} if is_ordered else self._ordered - {server}
 
     def with_code(self, code: Code) -> frozenset[PartyId]:
         """Who refuses with this code."""
         return frozenset(server for server, refusal in self.by_server.items() if refusal.code == code)
 
     def believed(self, submitted_to: Collection[PartyId] = ()) -> Refuted | None:
-        """The refusal that t+1 servers agree on; for `overloaded`, all of those submitted to."""
+        """The refusal that t+1 servers agree on; what they say of themselves, all of those submitted to."""
         # upon t+1 REFUSED(code): an honest server means it
         for refusal in self.by_server.values():
             servers = self.with_code(refusal.code)
-            is_final = refusal.code != Code.OVERLOADED or servers >= set(submitted_to)
+            of_order = servers & self._ordered if refusal.code in OF_SERVER else servers
+            is_final = self._quorums.has_honest(of_order) or servers >= set(submitted_to)
             if self._quorums.has_honest(servers) and is_final:
                 return Refuted(refusal, servers)
         return None
@@ -196,7 +205,7 @@ class ReplyCollector:
         except FormatError:
             return
         if answer.code:
-            self.refusals.add(server, answer.code, answer.detail)
+            self.refusals.add(server, answer.code, answer.detail, is_ordered=True)
         elif answer.kind == self._request.kind:
             self._answers[server] = outcome.answer
             self._keep_certificates(answer, outcome)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from maftia.client.inclusion import checked_leaf
+from maftia.core.errors import Code
 from maftia.dca.messages import LogFile
 from tests.canary import Bug, assert_caught
 from tests.client import test_conversation as conversations
@@ -39,6 +40,11 @@ def test_canary_a_refusal_of_t_servers_is_believed() -> None:
         "len(servers) >= self._quorums.t",
     )
     assert_caught(bug, tests.test_a_refusal_is_believed_once_t_plus_1_servers_agree_on_its_code)
+
+
+def test_canary_the_limits_of_some_servers_refuse_what_another_orders() -> None:
+    bug = Bug("maftia.client.reply_collector:Refusals.believed", "if refusal.code in OF_SERVER", "if False")
+    assert_caught(bug, tests.test_rate_limited_is_believed_of_t_plus_1_outcomes_and_before_the_order_of_all)
 
 
 def test_canary_the_signature_of_a_certificate_is_not_checked() -> None:
@@ -204,6 +210,29 @@ def test_canary_a_file_may_come_a_byte_at_a_time() -> None:
 def test_canary_a_late_part_is_taken_for_another() -> None:
     bug = Bug(f"{READING}.heard", " and self._unanswered[server] == 0", "")
     assert_caught(bug, files.test_an_answer_that_comes_too_late_is_not_taken_for_another)
+
+
+def test_canary_a_busy_server_costs_all_parts_of_a_file() -> None:
+    bug = Bug(f"{READING}.heard", "and self._parts and self._is_worth_waiting(now_ms)", "and False")
+    check = files.test_a_bundle_that_is_more_than_a_server_gives_at_once_is_had_of_it_part_by_part
+    assert_caught(bug, check)
+
+
+def test_canary_a_liar_is_busy_for_ever() -> None:
+    bug = Bug(f"{READING}._is_worth_waiting", "return not others or", "return True or")
+    check = files.test_who_is_busy_in_the_middle_for_longer_than_the_patience_is_left_where_another_has_the_file
+    assert_caught(bug, check)
+
+
+def test_canary_a_size_that_a_liar_made_up_is_refuted() -> None:
+    bug = Bug("maftia.client.inquiry:Inquiry._refuted", "answer.code not in self.PASSING", "True")
+    assert_caught(bug, log.test_a_size_that_a_liar_made_up_is_given_up_for_an_honest_one)
+    assert_caught(bug, lambda: log.test_that_servers_do_not_have_it_yet_ends_no_inquiry_of_the_log(Code.NOT_FOUND))
+
+
+def test_canary_a_refusal_takes_back_a_head() -> None:
+    bug = Bug(f"{HEADS}._takes_back", "return not isinstance(self._answers.get(server), LogHead)", "return True")
+    assert_caught(bug, log.test_what_a_server_refuses_takes_back_no_head_that_it_gave)
 
 
 def test_canary_one_server_says_that_a_file_is_not_there() -> None:

@@ -203,6 +203,25 @@ def test_overloaded_everywhere_is_the_result() -> None:
     assert talk.result.refusal.code == Code.OVERLOADED
 
 
+def test_servers_that_take_no_more_from_this_address_are_no_voice_while_another_has_the_record() -> None:
+    """Two of them at once, which an honest one may be among, and the third orders it."""
+    talk = revoking()
+    said = {say.server: say.message for say in talk.begin(NONCES)}
+    first, second, third = (server for server, message in said.items() if isinstance(message, Submit))
+    watch, more = talk.heard(first, refused(talk.subject, Code.RATE_LIMITED), 0)
+    assert watch.server == first
+    assert isinstance(watch.message, Watch)
+    assert isinstance(more.message, Submit), "one more is handed the record"
+    [watch] = talk.heard(second, refused(talk.subject, Code.RATE_LIMITED), 0)
+    assert isinstance(watch.message, Watch)
+    assert talk.heard(second, refused(talk.subject, Code.RATE_LIMITED), 0) == [], "once is enough"
+    assert talk.result is None
+    for server in (third, more.server):
+        talk.heard(server, refused(talk.subject, Code.RATE_LIMITED), 0)
+    assert isinstance(talk.result, Refuted)
+    assert talk.result.refusal.code == Code.RATE_LIMITED
+
+
 def test_on_a_new_connection_everything_is_said_again() -> None:
     talk = issuing()
     first, second = (say.server for say in talk.begin(NONCES))

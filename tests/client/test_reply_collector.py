@@ -235,6 +235,19 @@ def test_overloaded_is_believed_only_when_every_server_that_has_the_record_says_
     assert refusals.believed({server(0), server(1), server(2)}) is not None
 
 
+def test_rate_limited_is_believed_of_t_plus_1_outcomes_and_before_the_order_of_all() -> None:
+    refusals, everybody = Refusals(Quorums.of(4)), {server(i) for i in range(3)}
+    refusals.add(server(0), Code.RATE_LIMITED, "")
+    refusals.add(server(1), Code.RATE_LIMITED, "", is_ordered=True)
+    assert refusals.believed(everybody) is None
+    refusals.add(server(0), Code.RATE_LIMITED, "", is_ordered=True)
+    assert refusals.believed(everybody) is not None
+    refusals.add(server(0), Code.RATE_LIMITED, "")
+    assert refusals.believed(everybody) is None
+    refusals.add(server(2), Code.RATE_LIMITED, "")
+    assert refusals.believed(everybody) is not None
+
+
 def test_words_of_a_server_are_fit_for_a_terminal() -> None:
     assert printable("a\x1b[31mb\n" + "c" * 1000) == "a?[31mb?" + "c" * 492
 
