@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from maftia.client.conversation import Say
 from maftia.client.reply_collector import Refusals, Refuted
@@ -42,6 +42,9 @@ BUSY = (Code.OVERLOADED, Code.RATE_LIMITED)
 
 class Inquiry(ABC, Generic[R]):
     """The state machine of one inquiry; used as a `Conversation` is."""
+
+    PASSING: ClassVar[tuple[Code, ...]] = BUSY
+    """refusals that may be true now and are not for good, or that a liar can bring honest servers to: never believed"""
 
     def __init__(self, quorums: Quorums, rid: bytes, now_ms: int) -> None:
         self._quorums = quorums
@@ -75,9 +78,10 @@ class Inquiry(ABC, Generic[R]):
         if self.result is not None:
             return []
         if isinstance(message, Refused):
-            self._answers[server] = message
-            # upon REFUSED: t+1 servers on one code are believed
-            self.result = self._refuted()
+            # upon REFUSED: t+1 servers on one code are believed, unless it passes
+            if self._takes_back(server):
+                self._answers[server] = message
+                self.result = self._refuted()
             return []
         return self._on_answer(server, message, now_ms)
 
@@ -100,6 +104,10 @@ class Inquiry(ABC, Generic[R]):
     def _on_answer(self, server: PartyId, message: ServerMessage, now_ms: int) -> list[Say]:
         """An answer, or something else that names this inquiry; further questions."""
 
+    def _takes_back(self, server: PartyId) -> bool:  # noqa: ARG002 (for those that ask several questions at once)
+        """Whether a refusal takes the place of what the server answered before."""
+        return True
+
     def _on_pause(self, now_ms: int) -> list[Say]:  # noqa: ARG002 (for those that know a time to give up)
         return self._ask_all()
 
@@ -112,6 +120,6 @@ class Inquiry(ABC, Generic[R]):
     def _refuted(self) -> Refuted | None:
         refusals = Refusals(self._quorums)
         for server, answer in self._answers.items():
-            if isinstance(answer, Refused) and answer.code not in BUSY:
+            if isinstance(answer, Refused) and answer.code not in self.PASSING:
                 refusals.add(server, answer.code, answer.detail)
         return refusals.believed()

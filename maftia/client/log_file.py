@@ -8,12 +8,15 @@ reached, it is had.
 
 Messages: LOGFILEQUERY with an offset; LOGFILE: the file's size and a part, as long as may
 be.  A part that is shorter, another size than before, a refusal or silence for as long
-as the patience lasts: the next server is asked, from the beginning.  That nobody has the
-file is believed of all that were to be asked, or of t+1 when no other is reached.
+as the patience lasts: the next server is asked, from the beginning.  REFUSED(overloaded)
+in the middle of a file: the parts are kept, and after a pause the same server is asked
+for the same offset, as long as the patience lasts or no other can be asked.  That nobody
+has the file is believed of all that were to be asked, or of t+1 when no other is reached.
 
 Why it works: each server has its turn again and again, and the patience doubles after
 each round, so the slowest honest server's file is had in the end; nobody can make the
-client wait for parts of a byte each.
+client wait for parts of a byte each.  A server gives one address so much a second, and a
+large file may be more: who began it again at every refusal would never have it whole.
 
 Caller must: as of `Conversation`.
 
@@ -95,6 +98,8 @@ class FileReading:
         self._turn = 0
         self._is_resting = False
         """all have had their turn: nobody is asked before the timer"""
+        self._is_pausing = False
+        """the present server was busy: it is asked for the same part on the timer"""
         self._connected: set[PartyId] = set()
         self._refused: dict[PartyId, Refusal] = {}
         self._unanswered: Counter[PartyId] = Counter()
@@ -102,6 +107,10 @@ class FileReading:
         self._parts = bytearray()
         self._size: int | None = None
         """of the file, as the present server says"""
+        self._part_at_ms = now_ms
+        """when the last part came, or the server's turn began"""
+        self.progress = 0
+        """bytes of the file that were had of one server, at most"""
         self._patience_ms = LOG_PATIENCE_MS
         self.wake_at = now_ms + self._patience_ms
         self.result: bytes | Refuted | None = None
@@ -128,7 +137,7 @@ class FileReading:
         self._connected.discard(server)
         self._unanswered.pop(server, None)
         if server == self._present:
-            self._parts, self._size = bytearray(), None
+            self._parts, self._size, self._is_pausing = bytearray(), None, False
         return []
 
     def heard(self, server: PartyId, message: ServerMessage, now_ms: int) -> list[Say]:
@@ -139,6 +148,11 @@ class FileReading:
             return []
         if isinstance(message, LogFile):
             return self._on_part(message, now_ms)
+        # upon REFUSED(overloaded) in the middle: the same part again, after a pause
+        if isinstance(message, Refused) and message.code in BUSY and self._parts and self._is_worth_waiting(now_ms):
+            self._is_pausing = True
+            self.wake_at = now_ms + LOG_ROUND_PAUSE_MS
+            return []
         # upon REFUSED: the next; where nobody is left, so it is
         if isinstance(message, Refused) and message.code not in BUSY and message.code in set(Code):
             self._refused[server] = Refusal(Code(message.code), printable(message.detail))
@@ -148,11 +162,16 @@ class FileReading:
         """`wake_at` has come: the server was silent, or all have rested."""
         if now_ms < self.wake_at or self.result is not None:
             return []
+        if self._is_pausing and self._parts:
+            self._is_pausing = False
+            self.wake_at = now_ms + self._patience_ms
+            return self._ask()
         if not self._is_resting:
             return self._leave(now_ms)
         self._is_resting, self._turn = False, 0
         if not self._can_be_asked:
             return self._leave(now_ms)
+        self._part_at_ms = now_ms
         self.wake_at = now_ms + self._patience_ms
         return self._ask()
 
@@ -174,6 +193,11 @@ class FileReading:
         reached = self._connected.intersection(self._servers)
         return refused >= set(self._servers) or (self._quorums.has_honest(refused) and refused >= reached)
 
+    def _is_worth_waiting(self, now_ms: int) -> bool:
+        """Whether a busy server is asked on: a liar may say so for ever, while others have the file."""
+        others = self._connected.intersection(self._servers) - self._refused.keys() - {self._present}
+        return not others or now_ms < self._part_at_ms + self._patience_ms
+
     def _on_part(self, part: LogFile, now_ms: int) -> list[Say]:
         # upon LOGFILE: the part that was asked for, whole; the last makes the file
         if self._size is None:
@@ -183,6 +207,7 @@ class FileReading:
         if not is_sound or not self._file.may_have(self._size):
             return self._leave(now_ms)
         self._parts += part.content
+        self._part_at_ms, self.progress = now_ms, max(self.progress, len(self._parts))
         if len(self._parts) == self._size:
             self.result = bytes(self._parts)
             return []
@@ -191,7 +216,8 @@ class FileReading:
 
     def _leave(self, now_ms: int) -> list[Say]:
         """On to the next server that can be asked; after the last, a rest, and more patience."""
-        self._parts, self._size = bytearray(), None
+        self._parts, self._size, self._is_pausing = bytearray(), None, False
+        self._part_at_ms = now_ms
         if self._nobody_has_it:
             self.result = Refuted(next(iter(self._refused.values())), frozenset(self._refused))
             return []

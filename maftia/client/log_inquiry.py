@@ -6,6 +6,8 @@ Guarantees: every head and every entry that is given stands under t+1 servers' s
 one of which is an honest server's.
 
 Messages: LOGHEADQUERY, LOGOFQUERY, LOGCONSISTENCYQUERY to every server, and their answers.
+REFUSED(notFound) says that a server has no such log yet, or that no commit ended at the
+size that was asked for, which a liar may have made up: it is never believed, and asked again.
 
 Why it works: see `log.heads` for heads.  A server can leave entries out and can show none
 that are not there; so all are asked, n−t must answer, and what any of them shows that is
@@ -27,9 +29,9 @@ from collections.abc import Mapping, Sequence
 
 from maftia.client.conversation import Say
 from maftia.client.inclusion import Inclusion, LogSigners, checked_leaf, checkpoint_of
-from maftia.client.inquiry import Inquiry
+from maftia.client.inquiry import BUSY, Inquiry
 from maftia.client.results import CertifiedHead
-from maftia.core.errors import CryptoError
+from maftia.core.errors import Code, CryptoError
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import INCLUSION_PAUSE_MS, LOG_ENTRIES_PER_SERIAL_MAX
 from maftia.core.quorum import Quorums
@@ -48,6 +50,8 @@ from maftia.log.checkpoint import LogCheckpoint
 from maftia.log.entries import Leaf, RecordLeaf, RemovedLeaf
 from maftia.log.proofs import ConsistencyProof, verify_consistency
 
+NOT_YET = (*BUSY, Code.NOT_FOUND)
+"""a log grows, and sizes are what some server named: nothing of it is absent for good"""
 HASTE_PAUSES = 3
 """for as many pauses a certified head of the size that was asked for is waited for; then a shorter one will do"""
 
@@ -58,6 +62,8 @@ class HeadInquiry(Inquiry[CertifiedHead]):
     Some server's claim names that size, and where it is a liar's, no commit may have ended
     there; so after each pause the next lower claim is tried, down to an honest one.
     """
+
+    PASSING = NOT_YET
 
     def __init__(self, signers: LogSigners, rid: bytes, now_ms: int, at_least: int = 0) -> None:
         """`at_least`: entries that the log is known to have."""
@@ -88,6 +94,10 @@ class HeadInquiry(Inquiry[CertifiedHead]):
             self.result = error
             return []
         return self._decide() if self._connected <= set(self._answers) or self._pauses else []
+
+    def _takes_back(self, server: PartyId) -> bool:
+        # upon REFUSED: what one question was refused with says nothing of the answer to the other
+        return not isinstance(self._answers.get(server), LogHead)
 
     def _on_pause(self, now_ms: int) -> list[Say]:  # noqa: ARG002
         self._pauses += 1
@@ -126,6 +136,8 @@ class HeadInquiry(Inquiry[CertifiedHead]):
 
 class SerialInquiry(Inquiry[tuple[Inclusion, ...]]):
     """Asks all for the entries that name a serial; gives all that are proven, in order."""
+
+    PASSING = NOT_YET
 
     def __init__(self, signers: LogSigners, rid: bytes, now_ms: int, serial: bytes) -> None:
         super().__init__(signers.quorums, rid, now_ms)
@@ -191,6 +203,8 @@ class SerialInquiry(Inquiry[tuple[Inclusion, ...]]):
 
 class ConsistencyInquiry(Inquiry[ConsistencyProof]):
     """Asks all for the proof that one checkpoint's log begins with another's; the first that verifies is it."""
+
+    PASSING = NOT_YET
 
     def __init__(self, quorums: Quorums, rid: bytes, now_ms: int, old: LogCheckpoint, new: LogCheckpoint) -> None:
         super().__init__(quorums, rid, now_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import trio
 
@@ -54,6 +54,14 @@ class Talk(Protocol[R_co]):
         """The time is up: it may make do with what there is."""
 
 
+@runtime_checkable
+class Lengthy(Protocol):
+    """A talk that may last longer than its timeout while it gets on: the timeout is for silence."""
+
+    progress: int
+    """never less than it was, and bounded; each time that it is more the timeout begins again"""
+
+
 @dataclass(slots=True)
 class _Running(Generic[R]):
     """A talk with the event that wakes its task."""
@@ -84,15 +92,18 @@ class Switchboard:
         self.links = {party: ServerLink(domain, party, dial, self) for party, dial in connects.items()}
 
     async def run(self, talk: Talk[R], timeout_s: float) -> R:
-        """The result of a talk.  Raises RefusedError, RequestTimeoutError, or what the talk itself came to."""
+        """The result of a talk.  Raises RefusedError, RequestTimeoutError, or what the talk itself came to.
+
+        `timeout_s` is for the whole of it, but for `Lengthy` ones.
+        """
         if talk.rid in self._running:
             raise ValueError("this request is under way already")
         running = _Running[object](talk, trio.Event())
         self._running[talk.rid] = running
         try:
-            with trio.move_on_after(timeout_s):
+            with trio.move_on_after(timeout_s) as patience:
                 self._say(talk.begin(self._nonces))
-                await self._converse(running)
+                await self._converse(running, patience, timeout_s)
         finally:
             del self._running[talk.rid]
         talk.conclude()
@@ -140,13 +151,15 @@ class Switchboard:
 
     # --- within
 
-    async def _converse(self, running: _Running[object]) -> None:
-        talk = running.talk
+    async def _converse(self, running: _Running[object], patience: trio.CancelScope, timeout_s: float) -> None:
+        talk, progress = running.talk, 0
         while talk.result is None:
             with trio.CancelScope(deadline=talk.wake_at / 1000):
                 await running.stirred.wait()
             running.stirred = trio.Event()
             self._say(talk.on_timer(now_ms()))
+            if isinstance(talk, Lengthy) and talk.progress > progress:
+                progress, patience.deadline = talk.progress, trio.current_time() + timeout_s
 
     def _judged(self, talk: Talk[R]) -> R:
         result = talk.result

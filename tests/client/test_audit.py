@@ -8,12 +8,22 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import trio
+import trio.testing
 
-from maftia.client.audit import PATIENCE_FIRST_S, PATIENCE_GROWTH, HistoryError, NoFilesError, verify_log, with_files
+from maftia.client.audit import (
+    PATIENCE_FIRST_S,
+    PATIENCE_GROWTH,
+    BehindError,
+    HistoryError,
+    NoFilesError,
+    verify_log,
+    with_files,
+)
 from maftia.client.client import Client
 from maftia.client.log_file import LogPath
 from maftia.client.results import CertifiedHead, RequestTimeoutError
-from maftia.core.errors import Code, Refusal, RefusedError
+from maftia.core.errors import Code, CryptoError, NoQuorumError, Refusal, RefusedError
 from maftia.core.identifiers import PartyId
 from maftia.log.audit import Audited, audit
 from maftia.log.reader import Read
@@ -47,6 +57,8 @@ class Fake:
     patient_from_s: float = 10**9
     """slow servers answer whoever waits this long"""
     asked: list[tuple[int, float]] = field(default_factory=list)
+    delays: dict[int, float] = field(default_factory=dict)
+    """how long a server takes for each file, s"""
 
     @property
     def links(self) -> dict[PartyId, SimpleNamespace]:
@@ -59,6 +71,9 @@ class Fake:
         [server] = servers
         if not self.asked or self.asked[-1] != (server, timeout_s):
             self.asked.append((server, timeout_s))
+        await trio.sleep(min(self.delays.get(server, 0), timeout_s))
+        if self.delays.get(server, 0) > timeout_s:
+            raise RequestTimeoutError(b"", {})
         stored = self.files[server]
         if stored == SLOW:
             if timeout_s < self.patient_from_s:
@@ -106,6 +121,41 @@ async def test_who_is_slow_for_ever_is_left_in_the_end() -> None:
     with pytest.raises(NoFilesError, match=r"server 0: no file in time; server 1: .*missing"):
         await verify_log(fake.client, timeout_s=5)
     assert fake.asked == [(0, 2.0), (1, 2.0), (0, 5)]
+
+
+async def test_a_head_that_is_shorter_proves_nothing_and_is_no_refusal() -> None:
+    before = Audited(7, bytes(32), 3, 1000, 3, 4)
+    with pytest.raises(BehindError, match=r"behind what was verified before: then 7 entries, now 6") as caught:
+        await verify_log(Fake({0: LOG.files}).client, before)
+    assert isinstance(caught.value, NoQuorumError)
+    assert not isinstance(caught.value, CryptoError)
+
+
+async def test_a_head_of_the_same_size_and_another_root_is_a_rewritten_history() -> None:
+    before = audited(REWRITTEN, 6)
+    with pytest.raises(HistoryError, match="then 6 entries"):
+        await verify_log(Fake({0: LOG.files}).client, before)
+
+
+async def test_a_liar_that_gives_every_file_just_in_time_is_left_for_one_that_keeps_the_pace(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    log = SmallLog(*(leaf_of(issue_request(1000 + i), b"") for i in range(1000)))
+    fake = Fake({0: log.files, 1: log.files}, log, delays={0: 1.9})
+    began = trio.current_time()
+    verified = await verify_log(fake.client)
+    assert verified.audited.records == 1000
+    assert list(verified.problems) == [0]
+    assert trio.current_time() - began <= 2 * PATIENCE_FIRST_S + 1.9
+
+
+async def test_slow_liars_alone_come_to_an_end(autojump_clock: trio.testing.MockClock) -> None:
+    log = SmallLog(*(leaf_of(issue_request(2000 + i), b"") for i in range(1000)))
+    fake = Fake(dict.fromkeys(range(4), log.files), log, delays=dict.fromkeys(range(4), 29.0))
+    began = trio.current_time()
+    with pytest.raises(NoFilesError):
+        await verify_log(fake.client, timeout_s=30)
+    assert trio.current_time() - began < 4 * (2 + 8 + 2 * 30)
 
 
 async def test_only_files_of_the_signed_log_show_that_history_was_rewritten() -> None:

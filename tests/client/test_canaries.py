@@ -226,7 +226,6 @@ def test_canary_a_liar_is_busy_for_ever() -> None:
 
 def test_canary_a_size_that_a_liar_made_up_is_refuted() -> None:
     bug = Bug("maftia.client.inquiry:Inquiry._refuted", "answer.code not in self.PASSING", "True")
-    assert_caught(bug, log.test_a_size_that_a_liar_made_up_is_given_up_for_an_honest_one)
     assert_caught(bug, lambda: log.test_that_servers_do_not_have_it_yet_ends_no_inquiry_of_the_log(Code.NOT_FOUND))
 
 

@@ -172,6 +172,76 @@ def test_who_is_busy_is_asked_again_after_a_rest_and_not_without_end() -> None:
     assert reading.result == HASHES
 
 
+def test_a_bundle_that_is_more_than_a_server_gives_at_once_is_had_of_it_part_by_part() -> None:
+    """The largest there can be, of servers that give an address three parts and then nothing for a second."""
+    content = bytes(BUNDLE_SIZE_BYTES_MAX)
+    reading = read(LogPath(Tile(0, 3), is_bundle=True))
+    now_ms, refilled_ms, left, sent, asked = 0, 0, 3, 0, (0, 0)
+    while reading.result is None:
+        server, offset = asked
+        assert server == 0
+        if left:
+            left, sent = left - 1, sent + 1
+            following = hear(reading, 0, part(RID, content, offset, LOG_PART_SIZE_BYTES_MAX), now_ms)
+        else:
+            following = hear(reading, 0, BUSY, now_ms)
+        while following is None and reading.result is None:
+            now_ms = reading.wake_at
+            following = next(((one.server, one.message.offset) for one in reading.on_timer(now_ms)), None)  # type: ignore[union-attr]
+        if now_ms - refilled_ms >= 1000 - LOG_ROUND_PAUSE_MS:
+            left, refilled_ms = 3, now_ms
+        asked = following or asked
+    assert reading.result == content
+    assert sent == -(-len(content) // LOG_PART_SIZE_BYTES_MAX)  # no part twice
+    assert reading.progress == len(content)
+
+
+def test_who_is_busy_in_the_middle_for_longer_than_the_patience_is_left_where_another_has_the_file() -> None:
+    reading = read(BUNDLE)
+    assert hear(reading, 0, pieces()[0]) == (0, LOG_PART_SIZE_BYTES_MAX)
+    now_ms, asked = 0, (0, LOG_PART_SIZE_BYTES_MAX)
+    while asked[0] == 0:
+        assert now_ms < 10 * LOG_PATIENCE_MS
+        said = hear(reading, 0, BUSY, now_ms)
+        if said is None:
+            now_ms = reading.wake_at
+            [say] = reading.on_timer(now_ms)
+            assert isinstance(say.message, LogFileQuery)
+            said = say.server, say.message.offset
+            assert said == (0, LOG_PART_SIZE_BYTES_MAX)
+        asked = said
+    assert asked == (1, 0)
+    assert LOG_PATIENCE_MS <= now_ms <= LOG_PATIENCE_MS + LOG_ROUND_PAUSE_MS
+    for piece in pieces():
+        hear(reading, 1, piece, now_ms)
+    assert reading.result == LARGE
+
+
+def test_the_only_server_there_is_keeps_its_parts_however_long_it_is_busy() -> None:
+    reading = read(BUNDLE, connected=(0,))
+    first, second, third = pieces()
+    hear(reading, 0, first)
+    for turn in range(100):
+        assert hear(reading, 0, BUSY, reading.wake_at) is None
+        [say] = reading.on_timer(reading.wake_at)
+        assert isinstance(say.message, LogFileQuery)
+        assert (say.server, say.message.offset) == (0, LOG_PART_SIZE_BYTES_MAX), turn
+    hear(reading, 0, second)
+    hear(reading, 0, third)
+    assert reading.result == LARGE
+
+
+def test_progress_grows_only_by_what_was_never_had_before() -> None:
+    reading = read(BUNDLE)
+    first, second, _ = pieces()
+    hear(reading, 0, first)
+    hear(reading, 0, second)
+    had = reading.progress
+    assert hear(reading, 0, LogFile(RID, 0, b"")) == (1, 0)
+    hear(reading, 1, first)
+    assert reading.progress == had == 2 * LOG_PART_SIZE_BYTES_MAX
+
+
 def test_the_silent_are_left_and_have_more_time_in_every_round() -> None:
     reading = read()
     asked, patience = [], []

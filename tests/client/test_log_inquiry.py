@@ -107,11 +107,36 @@ def test_a_size_that_a_liar_made_up_is_given_up_for_an_honest_one() -> None:
         for say in inquiry.on_timer(now_ms):
             assert isinstance(say.message, LogHeadQuery)
             asked.add(say.message.size)
-            if say.message.size in {0, 6} and say.server != 2:
+            if say.server == 2:
+                inquiry.heard(say.server, Refused(RID, Code.NOT_FOUND, "hm"), now_ms)
+            elif say.message.size in {0, 6}:
                 size = say.message.size or {0: 10, 1: 8, 3: 6}[say.server]
                 inquiry.heard(say.server, LOG.head(say.server, RID, size), now_ms)
+            else:  # honest servers have no log that ended there, and say so
+                inquiry.heard(say.server, Refused(RID, Code.NOT_FOUND, "no commit ended at 7"), now_ms)
+            assert not isinstance(inquiry.result, Refuted)
     assert asked == {0, 6, 7}
     assert found(inquiry) == 6
+
+
+def test_what_a_server_refuses_takes_back_no_head_that_it_gave() -> None:
+    inquiry = heads()
+    lie = LogHead(RID, 7, bytes(32), sign_checkpoint(DOMAIN, LogCheckpoint(7, bytes(32)), KEYS[2]))
+    for i, message in enumerate((LOG.head(0, RID, 10), LOG.head(1, RID, 8), lie, LOG.head(3, RID, 6))):
+        inquiry.heard(party(i), message, 0)
+    for i in range(N):
+        inquiry.heard(party(i), Refused(RID, Code.NOT_FOUND, "no commit ended at 7"), 0)
+    asked = {size for _ in range(4) for own in sizes(inquiry.on_timer(inquiry.wake_at)).values() for size in own}
+    assert asked == {0, 6, 7}
+
+
+@pytest.mark.parametrize("code", [Code.NOT_FOUND, Code.OVERLOADED, Code.RATE_LIMITED])
+def test_that_servers_do_not_have_it_yet_ends_no_inquiry_of_the_log(code: Code) -> None:
+    for inquiry in (heads(), serials(), consistency(4, 12)):
+        for i in range(N):
+            inquiry.heard(party(i), Refused(RID, code, "not yet"), 0)
+        assert inquiry.result is None
+        assert len(inquiry.on_timer(QUERY_PAUSE_MS)) == N
 
 
 @pytest.mark.parametrize(
