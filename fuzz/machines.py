@@ -17,7 +17,7 @@ from fuzz.mutators import mutate_wire
 from fuzz.requests import CLIENT
 from fuzz.target import Target, must
 from maftia.abc.block import BlockBody, BlockRules, SignedBlock
-from maftia.abc.messages import Blocks
+from maftia.abc.messages import Blocks, Fetch, Holds, Twins
 from maftia.client.conversation import Conversation, Wish
 from maftia.client.reply_collector import Refuted
 from maftia.core.codec import Wire, decode, encode
@@ -25,14 +25,20 @@ from maftia.core.errors import FormatError, Refusal
 from maftia.core.identifiers import PartyId
 from maftia.core.limits import BLOCK_SIZE_BYTES_MAX, FRAME_SIZE_BYTES_MAX, RECORD_SIZE_BYTES_MAX
 from maftia.core.signing import ServerAuthenticator, SigningKey
+from maftia.core.spki import X25519, ed25519_spki
 from maftia.core.step import Now
-from maftia.dca.messages import ClientMessage, ServerMessage, StatusReply, Welcome
+from maftia.dca.compose import Composer
+from maftia.dca.messages import Ask, ClientMessage, Query, ServerMessage, StatusReply, Submit, Watch, Welcome
 from maftia.dca.requests import Record, record_string
+from maftia.dca.rid import make_rid
 from maftia.dca.service import Service
 from maftia.dca.state import MemoryKeyValue
+from maftia.log.checkpoint import LogCheckpoint
 from maftia.replica.build import build_handler
 from maftia.replica.handler import PeerMessage, ReplicaHandler
+from maftia.replica.messages import Head
 from tests.client.authority import COMPOSER, answer, certificate, deployment, issue_request, key, outcome, refused
+from tests.core.keys import public_key
 from tests.corpus.records import POLICY, whole_records
 from tests.dca.world import DEALT_AT_MS, DOMAIN, commit, config
 from tests.dealing import sample_cluster
@@ -42,6 +48,7 @@ _LIFE = 500
 _RECORDS_MAX = 100
 _PAIRS_MAX = 8
 _SESSION = 1
+_SOURCE = "192.0.2.1/32"
 _CORRUPT = PartyId(1)
 _NOW = Now(1000, DEALT_AT_MS + 3_600_000)
 
@@ -109,7 +116,7 @@ def _frame(data: bytes) -> None:
     if data[:1] < b"\x80":
         handler.peer_frame(_CORRUPT, _signed_blocks(data[1:]), _NOW)
     else:
-        handler.client_opened(_SESSION, b"unique", "192.0.2.1/32", _NOW)
+        handler.client_opened(_SESSION, b"unique", _SOURCE, _NOW)
         handler.client_frame(_SESSION, data[1:], _NOW)
         handler.client_closed(_SESSION)
 
@@ -152,9 +159,46 @@ def _corrupt_rules() -> BlockRules:
 
 
 def _frame_seeds() -> Mapping[str, bytes]:
-    peers = {f"peer {label}": b"\x00" + encode(value) for label, value in examples(PeerMessage)}
-    clients = {f"client {label}": b"\xff" + encode(value) for label, value in examples(ClientMessage)}
-    return {**peers, **clients}
+    peers = dict(examples(PeerMessage)) | _good_peer_messages()
+    clients = dict(examples(ClientMessage)) | _good_client_messages()
+    return {
+        **{f"peer {label}": b"\x00" + encode(value) for label, value in peers.items()},
+        **{f"client {label}": b"\xff" + encode(value) for label, value in clients.items()},
+    }
+
+
+def _good_peer_messages() -> dict[str, Wire]:
+    """What the corrupt server can say under its own signature: a block, its name, and two blocks of one round."""
+    rules = _corrupt_rules()
+    one, two = (rules.make(1, rules.genesis, time_ms, (b"record",), b"") for time_ms in (_NOW.utc_ms, _NOW.utc_ms + 1))
+    refs = (one.signed_ref, two.signed_ref)
+    checkpoint = LogCheckpoint(1, bytes(32))
+    head = Head(1, checkpoint.root, b"", rules.auth.sign_checkpoint(checkpoint))  # type: ignore[attr-defined]
+    return {
+        "block": Blocks((one.signed,)),
+        "holds": Holds(one.signed_ref, 0, 1, 0),
+        "twins": Twins(*refs),
+        "signed head": head,
+        "fetch": Fetch((one.ref, *rules.genesis)),
+    }
+
+
+def _good_client_messages() -> dict[str, Wire]:
+    """A conversation's messages that an honest client sends, with the nonce that this server gives."""
+    opened = _new_handler().client_opened(_SESSION, b"unique", _SOURCE, _NOW)
+    welcome: ServerMessage = decode(opened.outputs[0].frame, ServerMessage, FRAME_SIZE_BYTES_MAX)
+    nonce = welcome.nonce if isinstance(welcome, Welcome) else b""
+    composer, rid = Composer(_corrupt_rules().domain, CLIENT), make_rid(_NOW.utc_ms, bytes(10))
+    spki = ed25519_spki(CLIENT.public)
+    signed = composer.issue(rid, spki, ("dns:www.example.org",), "server")
+    for_encryption = composer.issue(rid, public_key(X25519), ("dns:a.example",), "device", "encryption")
+    return {
+        "good confirm": composer.confirm(signed, PartyId(0), nonce, CLIENT.sign),
+        "good ask": Ask(for_encryption.data, for_encryption.signature, nonce),
+        "good submit": Submit(composer.record(signed, ())),
+        "good query": Query(composer.retrieve(rid, key=spki).data),
+        "good watch": Watch(signed.subject.client, rid, signed.subject.digest),
+    }
 
 
 # --- answers to one client

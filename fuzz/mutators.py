@@ -18,6 +18,7 @@ from maftia.core import der
 from maftia.core.errors import FormatError
 
 _INTEGERS = (0, 1, 2, 3, 4, 63, 64, 127, 128, 255, 256, 2**31 - 1, 2**31, 2**32, 2**53, 2**63 - 1, 2**63, 2**64 - 1)
+_NEGATIVE = (-1, -(2**31), -(2**63))
 _SIZES = (0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 128, 255, 256, 1024)
 _WORDS = ("", "signature", "encryption", "issue", "update", "revoke", "retrieve", "admin", "server", "challenge")
 _NODES_MAX = 2000
@@ -48,11 +49,11 @@ def _change_tree(tree: list[Any], rng: random.Random, native: Native) -> None:
         return
     holder, at = rng.choice(places)
     how = rng.random()
-    if how < 0.08:
+    if how < 0.04:
         del holder[at]
-    elif how < 0.16:
+    elif how < 0.1:
         holder.insert(at, deepcopy(holder[at]))
-    elif how < 0.24:
+    elif how < 0.18:
         other, there = rng.choice(places)
         holder[at] = deepcopy(other[there])
     else:
@@ -74,7 +75,7 @@ def _changed(value: Any, rng: random.Random, native: Native) -> Any:
     if isinstance(value, bool) or value is None:
         return rng.choice((True, False, None, 0))
     if isinstance(value, int):
-        return rng.choice((max(0, value - 1), min(value + 1, 2**64 - 1), rng.choice(_INTEGERS), -1))
+        return rng.choice((max(0, value - 1), min(value + 1, 2**64 - 1), rng.choice(_INTEGERS), rng.choice(_NEGATIVE)))
     if isinstance(value, str):
         changed = native(value.encode()).decode(errors="ignore")
         return rng.choice((changed, value + value, rng.choice(_WORDS)))
@@ -88,6 +89,8 @@ def _changed_bytes(value: bytes, rng: random.Random, native: Native) -> bytes:
         return mutate_wire(value, rng, native)
     if value[:1] == b"\x30" and rng.random() < 0.5:
         return mutate_der(value, rng, native)
+    if rng.random() < 0.5:  # most fields have one size
+        return rng.randbytes(len(value))
     return rng.choice((native(value), bytes(rng.choice(_SIZES)), value[: rng.choice(_SIZES)], b""))
 
 

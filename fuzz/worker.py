@@ -21,7 +21,7 @@ with atheris.instrument_imports(include=["maftia", "dealer"]):
 
 from fuzz.target import Target
 
-_EVERY = 1000
+_EVERY = 100
 """executions between two writings of the statistics"""
 _OWN_SHARE = 0.6
 """of changes that know the form; the others are the fuzzer's own"""

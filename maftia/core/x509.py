@@ -48,7 +48,7 @@ from maftia.core.names import (
     parse_name,
 )
 from maftia.core.profiles import AUTHORITY_USES, CLIENT, PROFILES, RULES, SERVER
-from maftia.core.spki import RSA, parse_spki
+from maftia.core.spki import RSA, UnsupportedKeyError, parse_spki
 
 __all__ = [
     "CLIENT",
@@ -178,6 +178,15 @@ def issuer_of(ca_certificate: bytes) -> Issuer:
 
     Raises FormatError where it is not a certificate of an RSA key that may sign others.
     """
+    try:
+        return _issuer_of(ca_certificate)
+    except UnsupportedKeyError as error:
+        raise FormatError(f"the authority's key is not accepted: {error}") from None
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise FormatError("the authority's certificate holds a name or an extension that cannot be read") from None
+
+
+def _issuer_of(ca_certificate: bytes) -> Issuer:
     facts = certificate_facts(ca_certificate)
     certificate = x509.load_der_x509_certificate(ca_certificate)
     if not facts.is_ca or parse_spki(facts.key).kind != RSA:

@@ -12,12 +12,17 @@ from maftia.cli.leaves import describe, lines_of
 from maftia.core.codec import encode
 from maftia.core.errors import FormatError
 from maftia.core.init_file import MAGIC, Header, init_header, open_init
+from maftia.core.x509 import issuer_of
 from maftia.dca.requests import Attestation, Record, RecordBody
 from maftia.log.checkpoint import parse_checkpoint_text, read_checkpoint, render_checkpoint
 from maftia.log.entries import REQUEST, RecordLeaf, decode_leaf, encode_leaf
+from tests.dca.world import ca_certificate
+from tests.dealing import sample_cluster
 from tests.fuzz.test_replay import BY_NAME
 from tests.log.logs import DOMAIN, VERIFY_KEYS, checkpoint_of, signed_by
 
+_KEY_IDENTIFIER = b"\x04\x16\x04\x14"
+"""heads of the extension's octet string and of the one in it"""
 CONTROL = "\x7f", "\u200b", "\u2028", "\x85"
 
 
@@ -50,6 +55,20 @@ def with_epoch(data: bytes, epoch: int) -> bytes:
     encoded = encode(msgspec.structs.replace(header, epoch=epoch))
     changed = MAGIC + len(encoded).to_bytes(2, "big") + encoded + data[end:]
     return changed + hashlib.sha256(changed).digest()
+
+
+def test_an_authority_with_a_key_identifier_that_is_none_is_refused() -> None:
+    """The library reads extensions when they are asked for, and its ValueError came out."""
+    good = ca_certificate()
+    assert good.count(_KEY_IDENTIFIER) == 1
+    with pytest.raises(FormatError, match="cannot be read"):
+        issuer_of(good.replace(_KEY_IDENTIFIER, b"\x04\x16\x05\x14"))
+
+
+def test_an_authority_with_a_key_that_is_not_accepted_is_refused() -> None:
+    """UnsupportedKeyError came out, which neither `issuer_of` nor `build_handler` declares."""
+    with pytest.raises(FormatError, match="1024 bits"):
+        issuer_of(sample_cluster(1, bits=1024).cluster.ca_certificate_der)
 
 
 @pytest.mark.parametrize("time_ms", [2**63 - 1, 2**64 - 1, -(2**63)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from fuzz import corpus
@@ -11,6 +13,8 @@ from fuzz.target import Target
 BY_NAME = {target.name: target for target in TARGETS}
 targets = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 CORPUS_SIZE_BYTES_MAX = 300 * 1024
+EXECUTION_S_MAX = 1.0
+"""thirty times what the slowest takes"""
 _DAMAGED_MAX = 10
 """seeds of a target that are damaged: the rest is the fuzzer's work"""
 
@@ -33,6 +37,16 @@ def test_seeds_and_kept_inputs_are_read_or_refused(target: Target) -> None:
     refused = [name for name, data in inputs.items() if target.refusal(data) is not None]
     assert len(refused) < len(inputs), "a decoder whose every input is refused is not tested"
     assert not target.errors or refused, "a decoder that refuses nothing declares no error"
+
+
+@targets
+def test_no_input_keeps_a_decoder_busy(target: Target) -> None:
+    """In processor time, so that other work on the machine does not count; caches are made in a first run."""
+    for data in (*target.seeds().values(), *corpus.load(target.name).values()):
+        target.refusal(data)
+        start = time.thread_time()
+        target.refusal(data)
+        assert time.thread_time() - start < EXECUTION_S_MAX
 
 
 @targets
