@@ -127,8 +127,8 @@ RSA_MODULUS_BITS_MAX = 8192
 """larger keys cost every verifier time and gain nothing"""
 RSA_EXPONENT_MIN = 65537
 """small exponents forgive no mistake in padding"""
-RSA_EXPONENT_BITS_MAX = 64
-"""OpenSSL verifies with no larger exponent where the modulus has more than 3072 bits"""
+RSA_EXPONENT_BITS_MAX = 32
+"""65537 nearly everywhere; twice as long ones double what a verification costs, and OpenSSL has its bound at 64"""
 RSA_SMALL_FACTOR_BITS = 16
 """a modulus with a prime factor below 2^16 is refused: one gcd of 50 µs; key generators try this many anyway"""
 RSA_FERMAT_STEPS = 256
@@ -239,6 +239,14 @@ ASKS_PER_S = 300
 """challenges for encryption keys that a server seals a second: 0.3 ms each, a tenth of a core, whoever asks"""
 ASKS_BURST = 600
 """of those, at once"""
+TOLL_WORK_PER_S = 1000
+"""units of 0.1 ms a second that a server lets strangers cause all servers beyond ordinary evidence: a tenth of a core"""
+TOLL_WORK_BURST = 2000
+"""of those, at once"""
+ORDINARY_WORK = 12
+"""of those, free in each record: a proof and a credential by keys of any kind up to RSA-4096"""
+SEARCH_WORK = 10
+"""what is charged for looking through the certificates of a key or name: few have many, and then it is 2 ms"""
 QUERY_PAUSE_MS = 50
 QUERY_PAUSE_MS_MAX = 1000
 """a client whose answers differ asks again after a pause that doubles: honest servers are a moment apart"""
@@ -250,6 +258,9 @@ CERTIFICATE_ENVELOPE_BYTES_MAX = SIGNATURE_SIZE_BYTES_MAX + 64
 """what a certificate, and its place in an outcome, add to the bytes that are signed"""
 OUTCOME_CERTIFICATES_BYTES_MAX = 2 * 1024 * 1024
 """that one answer brings: a thousand of common size, and half of a frame"""
+
+STATE_READS_KEPT_MAX = 8192
+"""values that are kept while a commit is applied: most is read twice, some hundred bytes each"""
 
 # For evidence that servers gather for names, in dca and replica.
 GATHERINGS_MAX = 64

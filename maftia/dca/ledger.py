@@ -51,7 +51,7 @@ from maftia.log.entries import (
     decode_leaf,
     record_leaves,
 )
-from maftia.log.merkle import Frontier
+from maftia.log.merkle import Frontier, leaf_hash
 from maftia.log.proofs import ConsistencyProof, InclusionProof
 from maftia.log.reader import MissingTileError, Read
 from maftia.log.tiles import CHECKPOINT_PATH, Tile
@@ -107,7 +107,8 @@ class Ledger:
         self._published = _number(state.get(_PUBLISHED) or b"")
         self._book = self._open()
         self._entered: list[bytes] = []
-        """of the commit that is being applied"""
+        self._hashes: list[bytes] = []
+        """of the commit that is being applied, and their hashes"""
         self._checkpoint = LogCheckpoint(self._book.size, self._book.frontier.root)
 
     # --- entries in
@@ -120,7 +121,8 @@ class Ledger:
         self._entered = commit_entries(header, [leaf for some in leaves for leaf in some])
         if not self._entered:
             return
-        frontier = self._frontier().append(self._entered)
+        self._hashes = [leaf_hash(entry) for entry in self._entered]
+        frontier = self._frontier().extend(self._hashes)
         self._state.put(_FRONTIER, encode(frontier))
         first = frontier.size - len(self._entered)
         for index, entry in enumerate(self._entered, first):
@@ -134,7 +136,7 @@ class Ledger:
     def written(self) -> None:
         """The commit stands in the store."""
         if self._entered:
-            self._book.append(self._entered)
+            self._book.append(self._entered, self._hashes)
             self._entered = []
             self._checkpoint = LogCheckpoint(self._book.size, self._book.frontier.root)
 

@@ -233,6 +233,7 @@ class Service:
         progress = self._progress
         if commit.index != progress.commit + 1 or commit.time_ms < progress.time_ms:
             raise InvariantError(f"commit {commit.index} cannot follow commit {progress.commit}")
+        self._state.begin()
         place = Place(commit.index, commit.time_ms, commit.coin)
         # at a commit's boundary: agreed time moves and expiry comes first, then the records
         self._registry.expire(commit.time_ms)
@@ -274,7 +275,8 @@ class Service:
 
     def certificate(self, serial: bytes) -> bytes | None:
         """The finished certificate (DER), where its signature is here."""
-        tbs, signature = self.tbs(serial), self._state.get(SIGNATURE + serial)
+        signature = self._state.get(SIGNATURE + serial)
+        tbs = None if signature is None else self.tbs(serial)
         return None if tbs is None or signature is None else assemble(tbs, signature)
 
     def complete(self, serial: bytes, signature: bytes) -> bytes | None:
@@ -283,9 +285,13 @@ class Service:
         The first signature stays: RSASSA-PKCS1-v1_5 is unique.  None where the certificate
         has left the state since, because it expired.
         """
-        if self.tbs(serial) is not None and self._state.get(SIGNATURE + serial) is None:
+        tbs = self.tbs(serial)
+        if tbs is None:
+            return None
+        first = self._state.get(SIGNATURE + serial)
+        if first is None:
             self._state.write_local({SIGNATURE + serial: signature, UNSIGNED + serial: None})
-        return self.certificate(serial)
+        return assemble(tbs, first or signature)
 
     def unsigned(self) -> list[bytes]:
         """The serials of entered certificates whose signature is not here, ascending."""

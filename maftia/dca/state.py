@@ -16,6 +16,7 @@ from heapq import merge
 from typing import Protocol
 
 from maftia.core.errors import InvariantError
+from maftia.core.limits import STATE_READS_KEPT_MAX
 from maftia.dca.muhash import MuHash
 
 LOCAL = b"local/"
@@ -81,6 +82,8 @@ class State:
         self._store = store
         self._changed: dict[bytes, bytes | None] = {}
         self._changed_keys: list[bytes] = []
+        self._seen: dict[bytes, bytes | None] | None = None
+        """what the store was asked for since `begin`: nothing else writes to it, and half of it is asked for again"""
         saved = store.get(MUHASH_KEY)
         self._muhash = MuHash() if saved is None else MuHash.from_bytes(saved)
 
@@ -88,7 +91,11 @@ class State:
         """The value of a key, or None."""
         if key in self._changed:
             return self._changed[key]
-        return self._store.get(key)
+        return self._stored(key)
+
+    def begin(self) -> None:
+        """A commit is applied from now on, until `commit` or `discard`: what is read is kept so long."""
+        self._seen = {}
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a value, from now on and, once committed, for ever."""
@@ -114,10 +121,11 @@ class State:
         """Forget all changes since the last commit."""
         self._changed = {}
         self._changed_keys = []
+        self._seen = None
 
     def write_local(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Write entries of this server alone, between commits."""
-        if self._changed or not all(key.startswith(LOCAL) for key in changes):
+        if self._changed or self._seen is not None or not all(key.startswith(LOCAL) for key in changes):
             raise InvariantError("local entries are written between commits, below their prefix")
         self._store.write(changes)
 
@@ -139,10 +147,21 @@ class State:
             if value is not None:
                 yield key, value
 
+    def _stored(self, key: bytes) -> bytes | None:
+        seen = self._seen
+        if seen is None:
+            return self._store.get(key)
+        if key not in seen:
+            value = self._store.get(key)
+            if len(seen) >= STATE_READS_KEPT_MAX:
+                return value
+            seen[key] = value
+        return seen[key]
+
     def _rehash(self, key: bytes) -> None:
         if key.startswith(LOCAL):
             return
-        old, new = self._store.get(key), self._changed[key]
+        old, new = self._stored(key), self._changed[key]
         if old == new:
             return
         if old is not None:

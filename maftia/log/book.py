@@ -18,7 +18,7 @@ proofs in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from maftia.log.edge import Edge
 from maftia.log.merkle import Frontier
@@ -52,9 +52,12 @@ class Book:
         """What the state must hold."""
         return self._edge.frontier
 
-    def append(self, entries: Iterable[bytes]) -> None:
-        """The entries of a commit, once they stand in the state.  Raises ValueError for one that is too long."""
-        self._full.update(self._edge.append(entries))
+    def append(self, entries: Iterable[bytes], hashes: Sequence[bytes] | None = None) -> None:
+        """The entries of a commit, once they stand in the state, with their hashes where they are at hand.
+
+        Raises ValueError for one that is too long.
+        """
+        self._full.update(self._edge.append(entries, hashes))
 
     # --- files
 

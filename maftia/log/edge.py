@@ -16,7 +16,7 @@ commonly half a megabyte; an entry costs two hashes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from maftia.core.errors import FormatError
 from maftia.core.limits import LOG_ENTRY_SIZE_BYTES_MAX, LOG_SIZE_MAX
@@ -73,10 +73,11 @@ class Edge:
             hashes.extend(reversed([row[-1] for row in pyramid if len(row) % 2]))
         return Frontier(self._size, tuple(hashes))
 
-    def append(self, entries: Iterable[bytes]) -> dict[str, bytes]:
+    def append(self, entries: Iterable[bytes], hashes: Sequence[bytes] | None = None) -> dict[str, bytes]:
         """Add entries; the files that became full: content by path, never to change again.
 
-        Raises ValueError for an entry that is too long; nothing is added then.
+        Their hashes are computed where they are not at hand.  Raises ValueError for an entry that
+        is too long; nothing is added then.
         """
         new = list(entries)
         if any(len(entry) > LOG_ENTRY_SIZE_BYTES_MAX for entry in new):
@@ -84,10 +85,10 @@ class Edge:
         if self._size + len(new) > LOG_SIZE_MAX:
             raise ValueError(f"a log holds at most {LOG_SIZE_MAX} entries")
         writes: dict[str, bytes] = {}
-        for entry in new:
+        for entry, hash_ in zip(new, map(leaf_hash, new) if hashes is None else hashes, strict=True):
             self._entries.append(entry)
             self._size += 1
-            self._add(0, leaf_hash(entry), writes)
+            self._add(0, hash_, writes)
         return writes
 
     def partial_files(self) -> dict[str, bytes]:

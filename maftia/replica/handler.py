@@ -22,9 +22,10 @@ Caller must: call `recover` once, then `start`, then feed every input; make reco
 the state durable before it sends; run jobs and hand back what they give; store what
 `log_to_write` gives, one write after the other, and say so.
 
-Limits and cost: a frame costs one decoding before it is judged; inquiries,
-challenges and gatherings of strangers have allowances (`inquiries`, `challenges`,
-`gatherings`), all else of a source its limit (`sources`); what peers and clients may pile up is bounded by the parts.
+Limits and cost: a frame costs one decoding before it is judged; inquiries, challenges,
+gatherings and uncommon evidence of strangers have allowances (`inquiries`, `challenges`,
+`gatherings`, `tolls`), all else of a source its limit (`sources`); what peers and clients
+may pile up is bounded by the parts.
 """
 
 from __future__ import annotations
@@ -70,13 +71,14 @@ from maftia.replica.challenges import Challenges
 from maftia.replica.checkpoints import Certificate, Checkpoint, CheckpointVotes, checkpoint_digest
 from maftia.replica.gatherings import GatheringJob, Gatherings
 from maftia.replica.heads import LogHeads
-from maftia.replica.inquiries import Inquiries, Inquiry
+from maftia.replica.inquiries import TOO_MANY, Inquiries, Inquiry
 from maftia.replica.messages import Done, Head, Need, Share, SigningMessage, Vote
 from maftia.replica.order import Order
 from maftia.replica.purposes import CERTIFICATE
 from maftia.replica.sessions import ClientSessions, Reply, Settled
 from maftia.replica.signing import Purpose, Signed, SigningJob, SigningSessions
 from maftia.replica.sources import Sources
+from maftia.replica.tolls import Tolls
 
 PeerMessage = OrderMessage | Share | Need | Done | Vote | Head
 STARTING, RECOVERING, SILENT, ACTIVE, STOPPING = "starting", "recovering", "silent", "active", "stopping"
@@ -116,6 +118,7 @@ class ReplicaHandler:
         self._challenges = Challenges(service)
         self._gatherings = Gatherings(service)
         self._sources = Sources()
+        self._tolls = Tolls(config.quorums.n)
         self._connected: set[PartyId] = set()
         self._has_told_of_loss = False
         self._state = STARTING
@@ -320,7 +323,9 @@ class ReplicaHandler:
             return Refusal(Code.OVERLOADED, "this server takes no more requests at the moment")
         if not self._sessions.can_watch(session, subject):
             return Refusal(Code.OVERLOADED, "too many requests are under way on this connection")
-        return None
+        # what goes beyond ordinary evidence is work for all servers: it is charged to its source
+        source = self._sources.of(session)
+        return None if self._tolls.admits(source, parsed.request, parsed.body, now.monotonic_ms) else TOO_MANY
 
     def _watch(self, session: int, subject: Subject) -> Step[bytes, Reply]:
         # upon WATCH: the outcome, now or when there is one
@@ -397,9 +402,9 @@ class ReplicaHandler:
     def _take_signing(self, child: Step[SigningMessage, Signed], step: Step[bytes, Reply]) -> None:
         for signed in step.absorb(child, encode):
             # upon a signature: keep it, and tell who waited for the certificate
-            self._service.complete(signed.reference, signed.signature)
+            certificate = self._service.complete(signed.reference, signed.signature)
             step.note("certificate complete", serial=signed.reference.hex())
-            step.outputs += self._sessions.completed(signed.reference)
+            step.outputs += self._sessions.completed(signed.reference, certificate)
 
     def _take_votes(self, child: Step[Vote, Certificate], now: Now | None, step: Step[bytes, Reply]) -> None:
         for certificate in step.absorb(child, encode):

@@ -14,8 +14,8 @@ waits for a signature is kept only while somebody watches it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from maftia.core.codec import decode, encode
 from maftia.core.errors import Code
@@ -45,26 +45,29 @@ class Settled:
     subject: Subject
     answer: bytes
     """encoded `Answer`"""
+    needs: tuple[bytes, ...] = field(init=False, compare=False)
+    """serials of the certificates that go with it"""
+    is_final: bool = field(init=False, compare=False)
+    """whether the request counted: a rid that is not of this day yet may count tomorrow"""
+    has_leaf: bool = field(init=False, compare=False)
+    """whether the log tells of it: a retrieve's id may be that of another request, which it does tell of"""
 
-    @property
-    def needs(self) -> tuple[bytes, ...]:
-        """Serials of the certificates that go with it."""
-        return needs_of(self._decoded)
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the request counted: a rid that is not of this day yet may count tomorrow."""
-        return self._decoded.code not in UNCOUNTED
-
-    @property
-    def has_leaf(self) -> bool:
-        """Whether the log tells of it: a retrieve's id may be that of another request, which it does tell of."""
-        return self.is_final and self._decoded.kind != RETRIEVE
-
-    @property
-    def _decoded(self) -> Answer:
+    def __post_init__(self) -> None:
         answer: Answer = decode(self.answer, Answer, len(self.answer))
-        return answer
+        is_final = answer.code not in UNCOUNTED
+        object.__setattr__(self, "needs", needs_of(answer))
+        object.__setattr__(self, "is_final", is_final)
+        object.__setattr__(self, "has_leaf", is_final and answer.kind != RETRIEVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The first certificate without which an outcome is not told."""
+
+    serial: bytes
+
+
+_NOTHING: Mapping[bytes, bytes] = {}
 
 
 class ClientSessions:
@@ -87,6 +90,8 @@ class ClientSessions:
         self._recent: dict[Subject, Settled] = {}
         self._unfinished: dict[bytes, dict[Subject, Settled]] = {}
         """by a serial whose certificate is not here yet"""
+        self._waits_for: dict[Subject, bytes] = {}
+        """that serial"""
 
     # --- sessions
 
@@ -122,12 +127,13 @@ class ClientSessions:
     def watch(self, session: int, subject: Subject) -> list[Reply]:
         """Wait for the outcome of a request; told at once if it is complete."""
         settled = self.settled(subject)
-        if settled is not None and (frame := self._frame(settled)) is not None:
+        frame = None if settled is None else self._frame(settled)
+        if isinstance(frame, bytes):
             return [Reply(session, frame)]
         self._watches[session].add(subject)
         self._watchers.setdefault(subject, set()).add(session)
-        if settled is not None:
-            self._wait(settled)
+        if settled is not None and frame is not None:
+            self._wait(settled, frame)
         return []
 
     def settled(self, subject: Subject) -> Settled | None:
@@ -149,40 +155,57 @@ class ClientSessions:
             return []
         return self._tell(settled)
 
-    def completed(self, serial: bytes) -> list[Reply]:
-        """A certificate is finished: so may be the outcomes that wait for it."""
+    def completed(self, serial: bytes, certificate: bytes | None = None) -> list[Reply]:
+        """A certificate is finished, this one where it is at hand: so may be the outcomes that wait for it."""
         # upon a certificate: whoever waited for it alone is told
         waiting = self._unfinished.pop(serial, {})
-        return [reply for settled in waiting.values() for reply in self._tell(settled)]
+        for subject in waiting:
+            del self._waits_for[subject]
+        at_hand = {} if certificate is None else {serial: certificate}
+        return [reply for settled in waiting.values() for reply in self._tell(settled, at_hand)]
 
     # --- within
 
-    def _tell(self, settled: Settled) -> list[Reply]:
-        frame = self._frame(settled)
-        if frame is None:
-            self._wait(settled)
+    def _tell(self, settled: Settled, at_hand: Mapping[bytes, bytes] = _NOTHING) -> list[Reply]:
+        frame = self._frame(settled, at_hand)
+        if isinstance(frame, Missing):
+            self._wait(settled, frame)
             return []
         told = sorted(self._watchers.get(settled.subject, ()))
         for session in told:
             self._watches[session].discard(settled.subject)
         self._watchers.pop(settled.subject, None)
+        self._unwait(settled.subject)
         return [Reply(session, frame) for session in told]
 
-    def _frame(self, settled: Settled) -> bytes | None:
-        certificates = [self._certificate(serial) for serial in settled.needs]
-        found = tuple(certificate for certificate in certificates if certificate is not None)
-        if len(found) < len(certificates):
-            return None
+    def _frame(self, settled: Settled, at_hand: Mapping[bytes, bytes] = _NOTHING) -> bytes | Missing:
+        found = []
+        for serial in settled.needs:
+            certificate = at_hand.get(serial) or self._certificate(serial)
+            if certificate is None:
+                return Missing(serial)
+            found.append(certificate)
         subject = settled.subject
         logged = self._logged(subject) if settled.has_leaf else None
-        message: ServerMessage = Outcome(subject.client, subject.rid, subject.digest, settled.answer, found, logged)
+        told = (subject.client, subject.rid, subject.digest, settled.answer, tuple(found), logged)
+        message: ServerMessage = Outcome(*told)
         return encode(message)
 
-    def _wait(self, settled: Settled) -> None:
+    def _wait(self, settled: Settled, missing: Missing) -> None:
         if settled.subject not in self._watchers:
             return
-        missing = next(serial for serial in settled.needs if self._certificate(serial) is None)
-        self._unfinished.setdefault(missing, {})[settled.subject] = settled
+        self._unwait(settled.subject)
+        self._waits_for[settled.subject] = missing.serial
+        self._unfinished.setdefault(missing.serial, {})[settled.subject] = settled
+
+    def _unwait(self, subject: Subject) -> None:
+        serial = self._waits_for.pop(subject, None)
+        if serial is None:
+            return
+        waiting = self._unfinished[serial]
+        del waiting[subject]
+        if not waiting:
+            del self._unfinished[serial]
 
     def _unwatch(self, session: int, subject: Subject) -> None:
         watchers = self._watchers.get(subject, set())
@@ -190,8 +213,7 @@ class ClientSessions:
         if watchers:
             return
         self._watchers.pop(subject, None)
-        for waiting in self._unfinished.values():
-            waiting.pop(subject, None)
+        self._unwait(subject)
 
     def _remember(self, settled: Settled) -> None:
         self._recent.pop(settled.subject, None)

@@ -318,7 +318,7 @@ def test_a_life() -> None:
         Bug("maftia.dca.ledger:Ledger.enter", "index += len(some)", "index += 1"),
         Bug("maftia.dca.ledger:Ledger.enter", "if effect.record", ""),
         Bug("maftia.dca.ledger:Ledger.head", "isinstance(decode_leaf(self._book.entry(size)), CommitHeader)", "True"),
-        Bug("maftia.dca.ledger:Ledger.written", "self._book.append(self._entered)", "pass"),
+        Bug("maftia.dca.ledger:Ledger.written", "self._book.append(self._entered, self._hashes)", "pass"),
         Bug("maftia.dca.ledger:Ledger._open", "book.frontier != self._frontier()", "False"),
         Bug("maftia.dca.ledger:Ledger._tbs_digest", "entry.tbs", "serial"),
     ],

@@ -107,3 +107,55 @@ def test_a_flipped_bit_anywhere_changes_the_digest():
         assert recompute_digest(store) != state.digest()
         store.write({key: bytes([number])})
     assert recompute_digest(store) == state.digest()
+
+
+class CountingKeyValue(MemoryKeyValue):
+    __slots__ = ("gets",)
+
+    def __init__(self):
+        super().__init__()
+        self.gets = []
+
+    def get(self, key):
+        self.gets.append(key)
+        return super().get(key)
+
+
+def test_while_a_commit_is_applied_nothing_is_read_twice_and_afterwards_everything_is():
+    store = CountingKeyValue()
+    state = State(store)
+    apply(state, {b"a": b"1", b"b": b"2"})
+    state.commit()
+    store.gets.clear()
+    state.begin()
+    assert [state.get(b"a"), state.get(b"a"), state.get(b"c"), state.get(b"c")] == [b"1", b"1", None, None]
+    apply(state, {b"a": b"3", b"c": b"4", b"b": None})
+    assert state.get(b"a") == b"3"
+    state.commit()
+    assert sorted(store.gets) == [b"a", b"b", b"c"]
+    assert state.digest() == recompute_digest(store)
+    store.write({b"a": b"5"})
+    assert state.get(b"a") == b"5"
+
+
+def test_local_entries_are_not_written_while_a_commit_is_applied():
+    state = State(MemoryKeyValue())
+    state.begin()
+    with pytest.raises(InvariantError):
+        state.write_local({LOCAL + b"x": b"1"})
+    state.discard()
+    state.write_local({LOCAL + b"x": b"1"})
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(changes)
+def test_what_was_read_before_changes_no_digest(batches):
+    store = MemoryKeyValue()
+    state = State(store)
+    for batch in batches:
+        state.begin()
+        for key in batch:
+            state.get(key)
+        apply(state, batch)
+        state.commit()
+        assert state.digest() == recompute_digest(store)

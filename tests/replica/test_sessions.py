@@ -100,6 +100,7 @@ def test_a_session_that_has_gone_leaves_nothing_behind() -> None:
     desk.sessions.closed(2)
     assert desk.sessions.completed(b"a") == []
     assert desk.sessions._watchers == desk.sessions._watches == desk.sessions._nonce_made_ms == {}
+    assert desk.sessions._unfinished == desk.sessions._waits_for == {}
 
 
 def test_told_once_the_session_may_watch_again() -> None:
@@ -116,3 +117,40 @@ def test_a_refusal_that_did_not_count_is_told_and_not_remembered() -> None:
         refused = Settled(subject(7), encode(Answer(code, "", ISSUE, b"", (), 1, 1000)))
         assert [reply.session for reply in desk.sessions.outcome(refused)] == [1]
         assert desk.sessions.settled(subject(7)) is None
+
+
+class Counted(Desk):
+    """Counts how often a certificate is put together."""
+
+    def __init__(self, *sessions: int) -> None:
+        super().__init__(*sessions)
+        self.looked: list[bytes] = []
+        self.sessions = ClientSessions(self.look, self.stored.get, self.logged.get)
+        for session in sessions:
+            self.sessions.opened(session)
+
+    def look(self, serial: bytes) -> bytes | None:
+        self.looked.append(serial)
+        return self.certificates.get(serial)
+
+
+def test_a_certificate_that_is_at_hand_is_not_looked_for() -> None:
+    desk = Counted(1)
+    desk.sessions.watch(1, subject(7))
+    desk.sessions.outcome(settled(7, b"a", kind=ISSUE))
+    assert desk.looked == [b"a"]
+    assert told(desk.sessions.completed(b"a", b"A")) == [(1, (b"A",))]
+    assert desk.looked == [b"a"]
+
+
+def test_who_leaves_one_of_many_that_wait_touches_no_other() -> None:
+    desk = Desk(1, 2)
+    for i, session in ((7, 1), (8, 1), (8, 2)):
+        desk.sessions.watch(session, subject(i))
+    desk.sessions.outcome(settled(7, b"a"))
+    desk.sessions.outcome(settled(8, b"b"))
+    desk.sessions.closed(1)
+    assert set(desk.sessions._unfinished) == {b"b"}
+    assert desk.sessions._waits_for == {subject(8): b"b"}
+    desk.certificates[b"b"] = b"B"
+    assert told(desk.sessions.completed(b"b")) == [(2, (b"B",))]
