@@ -20,7 +20,9 @@ attestations = 0
 # The same for evidence that servers gather from the network; 0 means 2t+1.
 validation_attestations = 0
 # Whether a plain PKCS#10 request, which anybody may copy, is enough to be issued a
-# certificate.  (One that `maftia csr` binds to its request counts as a proof.)
+# certificate.  (One that `maftia csr` binds to its request counts as a proof.)  Whoever
+# copies it first holds its names too, until the key is shown: its client alone has no right
+# over such a certificate.
 plain_csr = false
 # Whether two clients may hold certificates for one name.
 shared_names = false
@@ -107,14 +109,16 @@ mode = ["open"]
 # name = "alice"
 # public_key = '''...'''
 
-# How often, in each window of this many seconds, per token, name, authority, source
-# address, for all requests without a credential, and for the whole cluster.
+# How often, in each window of this many seconds: per token, per name, per authority (each
+# key that it gave its word counts as a token), per source address, for all requests without
+# a credential (anonymous), and for the whole cluster.  What cluster has above anonymous is
+# left to those with a credential, and what authority has above token to its other keys.
 [limits]
 window_s = 60
 token = 6000
 name = 6000
-authority = 6000
+authority = 30000
 source = 60000
-anonymous = 60000
+anonymous = 30000
 cluster = 60000
 """

@@ -148,9 +148,9 @@ class Limits:
     window_s: int = 60
     token: int = 6000
     name: int = 6000
-    authority: int = 6000
+    authority: int = 30000
     source: int = 60000
-    anonymous: int = 60000
+    anonymous: int = 30000
     cluster: int = 60000
 
 
