@@ -16,7 +16,13 @@ held against the policy in force, agreed time, the state and the names that are 
 The most particular one that is good is chosen, in this order, and `open` last, so that
 the holder of a token is in a class of limits of its own even where all may ask.
 
-A credential gives no right over any certificate.
+Each belongs to a class of limits (`dca.rates`): a token to its own, a word to that of its
+authority and key, and who shows none to the strangers'.  A certificate belongs to the class
+that its own request counted in, however many certificates lie between: whoever asks by a
+certificate, and with that one for the next, is still the holder of the same token or word.
+Classes of certificates' own would be as many as one asks for.
+
+A credential gives no right over any certificate.  A key that is banned vouches for nobody.
 """
 
 from __future__ import annotations
@@ -30,12 +36,16 @@ from maftia.core.profiles import RULES
 from maftia.core.spki import SIGNATURE, key_digest
 from maftia.dca.examiner import Shown
 from maftia.dca.form import Case, identifiers_of
-from maftia.dca.registry import VALID, Registry
+from maftia.dca.index import SUBJECT_SIZE_BYTES
+from maftia.dca.registry import CertificateEntry, Registry
 from maftia.dca.requests import Authorization
 from maftia.dca.state import State
 
 _USES = b"token-uses/"
 _COUNT_BYTES = 8
+_BY_TOKEN, _BY_WORD = b"token/", b"word/"
+STRANGERS = b""
+"""the class of limits of all who show no credential of their own"""
 
 UNASKED = Refusal(Code.UNAUTHORIZED, "the policy wants a credential, and none that was shown is good for this request")
 
@@ -48,6 +58,8 @@ class Chosen:
     """open, token, signature or certificate"""
     key: bytes = b""
     """whose it is: a token's public key, the digest of an authority's key, a certificate's serial; empty for open"""
+    counts_as: bytes = b""
+    """its class of limits"""
 
 
 class Credentials:
@@ -62,11 +74,12 @@ class Credentials:
     def choose(self, policy: Policy, case: Case, shown: Shown, agreed_ms: int) -> Chosen | Refusal:
         """The credential that lets an issue or update in, by the policy in force; changes nothing."""
         if TOKEN in policy.ask and (token := self._good_token(policy, case, shown)):
-            return Chosen(TOKEN, token)
+            return Chosen(TOKEN, token, class_of_token(token))
         if BY_SIGNATURE in policy.ask and (authority := _good_authority(policy, case, shown, agreed_ms)):
-            return Chosen(BY_SIGNATURE, key_digest(authority.public_key))
-        if BY_CERTIFICATE in policy.ask and (serial := self._good_certificate(policy, shown)):
-            return Chosen(BY_CERTIFICATE, serial)
+            digest = key_digest(authority.public_key)
+            return Chosen(BY_SIGNATURE, digest, class_of_word(digest, key_digest(case.request.key)))
+        if BY_CERTIFICATE in policy.ask and (held := self._good_certificate(policy, shown)):
+            return Chosen(BY_CERTIFICATE, held.serial, held.counts_as)
         return Chosen(OPEN) if OPEN in policy.ask else UNASKED
 
     def spend(self, chosen: Chosen) -> None:
@@ -91,13 +104,31 @@ class Credentials:
             return False
         return all(grant.allows(parse_name(name)) for name in case.request.names)
 
-    def _good_certificate(self, policy: Policy, shown: Shown) -> bytes:
+    def _good_certificate(self, policy: Policy, shown: Shown) -> CertificateEntry | None:
         """Of the good ones that with the smallest serial."""
         for serial, key in sorted(shown.certificates):
             entry = self._registry.find(serial)
-            if entry is not None and entry.status == VALID and entry.key == key and _vouches(policy, entry.profile):
-                return serial
-        return b""
+            if entry is None or not self._registry.is_valid(entry) or self._registry.is_banned(key):
+                continue
+            if entry.key == key and _vouches(policy, entry.profile):
+                return entry
+        return None
+
+
+def class_of_token(token: bytes) -> bytes:
+    """The class of limits of a token, by its public key."""
+    return _BY_TOKEN + token
+
+
+def class_of_word(authority: bytes, key: bytes) -> bytes:
+    """That of an authority's word for a key, by their digests."""
+    return _BY_WORD + authority + key
+
+
+def authority_of(counts_as: bytes) -> bytes:
+    """The digest of the authority whose word is at the root of a class; empty where it was none."""
+    is_word = counts_as.startswith(_BY_WORD)
+    return counts_as[len(_BY_WORD) :][:SUBJECT_SIZE_BYTES] if is_word else b""
 
 
 def _good_authority(policy: Policy, case: Case, shown: Shown, agreed_ms: int) -> Authority | None:

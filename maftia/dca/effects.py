@@ -2,37 +2,61 @@
 
 Source: services.md, "Effect", "Modes", "Rights", "Retrieve"; D5, sections 3.2 to 3.4.
 
+A record removes REMOVED_PER_RECORD_MAX rows at most.  A revocation of more is done in
+portions: its answer says that there may be more, and a compromised key is banned with the
+first.  An update of more is refused, for it would leave some of what it replaces.
+
 Everything here is a function of (state, request, evidence, agreed time, coin).  All
 checks come before the first change, so a refusal changes nothing, but for the number of
 attempts: one that was let in counts, whatever comes of it.
+
+Limits and cost: whoever shows a right makes servers read REVOKE_EXAMINED_MAX certificates
+that do not match, in each index that is looked through, and who shows none
+FOREIGN_EXAMINED_MAX.  Each source of matches has its own bound, so that none hides another.
+A holder of more names the serials.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
+
+import msgspec
 
 from maftia.core.cluster_file import KEY_MAJOR
 from maftia.core.errors import Code, InvariantError, Refusal
-from maftia.core.limits import REVOKE_EXAMINED_MAX
-from maftia.core.policy import BY_SIGNATURE, OPEN, Profile
+from maftia.core.limits import HOLDERS_EXAMINED_MAX, REMOVED_PER_RECORD_MAX, REVOKE_EXAMINED_MAX
+from maftia.core.policy import BY_SIGNATURE, Profile
 from maftia.core.spki import PublicKeyFacts
 from maftia.dca.administration import Administration
 from maftia.dca.certificate import Certifier, Place
-from maftia.dca.credentials import Chosen, Credentials
+from maftia.dca.credentials import STRANGERS, Chosen, Credentials
 from maftia.dca.examiner import Shown
 from maftia.dca.finding import find
 from maftia.dca.form import KEY_COMPROMISE, Case, identifiers_of
 from maftia.dca.judge import BANNED, profile_for
 from maftia.dca.policy_in_force import PolicyInForce
 from maftia.dca.rates import Rates
-from maftia.dca.registry import REVOKED, SUPERSEDED, VALID, CertificateEntry, Registry
+from maftia.dca.registry import REVOKED, SUPERSEDED, CertificateEntry, Registry, rows_of
 from maftia.dca.requests import ADMIN, ISSUE, RETRIEVE, REVOKE, UPDATE
 from maftia.dca.rights import Rights
 
 UNCONFIRMED = Refusal(Code.CONFIRMATION_FAILED, "too few attestations count for the key")
 UNGATHERED = Refusal(Code.CONFIRMATION_FAILED, "too few attestations count for the names")
+TOO_MANY_READ = Refusal(
+    Code.POLICY_VIOLATION, "more certificates have the key or the names than are read for one request: revoke by serial"
+)
+TOO_MANY_REPLACED = Refusal(
+    Code.POLICY_VIOLATION, "more certificates match than one update replaces: revoke them first, or issue beside them"
+)
+TOO_MANY_HOLDERS = Refusal(
+    Code.POLICY_VIOLATION, "too many certificates of other clients hold the key or the names: revoke them first"
+)
+NOT_FOUND = Refusal(Code.NOT_FOUND, "no valid certificate matches")
+NO_RIGHT = Refusal(Code.UNAUTHORIZED, "there are matches, and no right over any of them was shown")
+OTHERS_KEY = Refusal(Code.POLICY_VIOLATION, "another client's certificate holds the key")
+OTHERS_NAME = Refusal(Code.NAME_TAKEN, "another client's certificate holds one of the names")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +66,9 @@ class Done:
     serial: bytes = b""
     """of the new certificate"""
     serials: tuple[bytes, ...] = ()
-    """removed (all of them) or found, ascending"""
+    """removed or found, ascending"""
+    is_part: bool = False
+    """more may match than were removed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +85,26 @@ class _Bound:
 
     entry: CertificateEntry
     replaced: tuple[CertificateEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Matches:
+    """The certificates that match a request, as far as they were read."""
+
+    mine: tuple[CertificateEntry, ...]
+    """those that one has a right to, ascending by serial"""
+    has_others: bool
+    is_read: bool = True
+    """no source was left before its end"""
+    is_removable: bool = True
+    """there are no more of one's own than one record may remove"""
+
+    @property
+    def refusal(self) -> Refusal:
+        """Why nothing was found to change."""
+        if not self.is_read:
+            return TOO_MANY_READ
+        return NO_RIGHT if self.has_others else NOT_FOUND
 
 
 class Effects:
@@ -103,7 +149,8 @@ class Effects:
         if isinstance(admitted, Refusal):
             return admitted
         # from here on the attempt counts: its credential is good, and its key confirmed
-        refusal = self._rates.attempt(_class_of(admitted.credential, case, shown), place.time_ms)
+        counts_as = _class_of(admitted.credential, case, shown)
+        refusal = self._rates.attempt(counts_as, place.time_ms)
         bound = refusal or self._bound(place, case, self._rights(case, shown), admitted.profile)
         if isinstance(bound, Refusal):
             return bound
@@ -111,7 +158,8 @@ class Effects:
         self._credentials.spend(admitted.credential)
         self._rates.count_certificate(case.identifiers, place.time_ms)
         self._retire(bound.replaced, SUPERSEDED, "", place)
-        self._registry.add(bound.entry)
+        is_plain = bound.entry.key not in shown.keys
+        self._registry.add(msgspec.structs.replace(bound.entry, counts_as=counts_as, is_plain=is_plain))
         return Done(bound.entry.serial, tuple(old.serial for old in bound.replaced))
 
     def _admitted(self, place: Place, case: Case, shown: Shown) -> _Admitted | Refusal:
@@ -136,7 +184,7 @@ class Effects:
         if isinstance(replaced, Refusal):
             return replaced
         refusal = (
-            self._key_refusal(case, key, replaced)
+            self._key_refusal(case, key, replaced, rights)
             or self._name_refusal(case, rights)
             or self._rates.refusal(case.identifiers, place.time_ms)
         )
@@ -145,56 +193,62 @@ class Effects:
 
     def _replaced(self, case: Case, rights: Rights) -> tuple[CertificateEntry, ...] | Refusal:
         """The certificates that an update replaces: of its key, or of its names."""
-        matches = self._with_key(case, rights) if self._mode == KEY_MAJOR else self._with_names(case, rights)
-        return _with_right(tuple(matches), rights)
+        if self._mode == KEY_MAJOR:
+            found = _matches(self._with_key(case, rights), lambda _: True, rights)
+        else:
+            found = _matches(self._with_names(case, rights), lambda entry: _has_names(case, entry), rights)
+        if not found.is_removable:
+            return TOO_MANY_REPLACED
+        return found.mine or found.refusal
 
-    def _key_refusal(self, case: Case, key: PublicKeyFacts, replaced: tuple[CertificateEntry, ...]) -> Refusal | None:
+    def _key_refusal(
+        self, case: Case, key: PublicKeyFacts, replaced: tuple[CertificateEntry, ...], rights: Rights
+    ) -> Refusal | None:
         if self._in_force.policy.cluster.shared_keys:
             return None
         gone = {entry.serial for entry in replaced}
-        if any(entry.serial not in gone for entry in self._registry.of_others_by_key(key.digest, case.client)):
-            return Refusal(Code.POLICY_VIOLATION, "another client's certificate holds the key")
+        for read, entry in enumerate(self._registry.of_others_by_key(key.digest, case.client)):
+            if read == HOLDERS_EXAMINED_MAX:
+                return TOO_MANY_HOLDERS
+            if entry.serial not in gone and not (entry.is_plain and key.digest in rights.keys):
+                return OTHERS_KEY
         return None
 
     def _name_refusal(self, case: Case, rights: Rights) -> Refusal | None:
         if self._in_force.policy.cluster.shared_names or rights.is_administration:
             return None
-        for identifier in sorted(case.identifiers):
-            others = self._registry.of_others_by_identifier(identifier, case.client)
-            if not all(rights.over(entry) for entry in others):
-                return Refusal(Code.NAME_TAKEN, "another client's certificate holds one of the names")
+        for read, entry in enumerate(self._of_others_by_names(case)):
+            if read == HOLDERS_EXAMINED_MAX:
+                return TOO_MANY_HOLDERS
+            if not rights.over(entry):
+                return OTHERS_NAME
         return None
+
+    def _of_others_by_names(self, case: Case) -> Iterator[CertificateEntry]:
+        for identifier in sorted(case.identifiers):
+            yield from self._registry.of_others_by_identifier(identifier, case.client)
 
     # --- revoke
 
     def _revoke(self, place: Place, case: Case, shown: Shown) -> Done | Refusal:
         rights = self._rights(case, shown)
-        mine = _with_right(tuple(self._to_revoke(case, rights)), rights)
-        if isinstance(mine, Refusal):
-            if mine.code == Code.UNAUTHORIZED and shown.is_short:
-                return UNCONFIRMED
-            return mine
-        self._retire(mine, REVOKED, case.request.reason, place)
+        found = _matches(self._to_revoke(case, rights), lambda entry: _is_named(case, entry), rights)
+        if not found.mine:
+            return UNCONFIRMED if found.refusal is NO_RIGHT and shown.is_short else found.refusal
         if case.request.reason == KEY_COMPROMISE:
-            for key in sorted({entry.key for entry in mine}):
+            for key in sorted({entry.key for entry in found.mine}):
                 if rights.to_ban(key):
                     self._registry.ban(key)
-        return Done(serials=tuple(entry.serial for entry in mine))
+        self._retire(found.mine, REVOKED, case.request.reason, place)
+        return Done(
+            serials=tuple(entry.serial for entry in found.mine), is_part=not (found.is_read and found.is_removable)
+        )
 
-    def _to_revoke(self, case: Case, rights: Rights) -> Iterator[CertificateEntry]:
-        request = case.request
-        if request.serial:
-            entry = self._registry.find(request.serial)
-            found = iter([entry] if entry is not None and entry.status == VALID else [])
-        elif self._mode == KEY_MAJOR:
-            found = self._with_key(case, rights)
-            if case.identifiers and not rights.is_administration:  # entries may be read for nothing
-                found = islice(found, REVOKE_EXAMINED_MAX)
-        else:
-            found = self._with_names(case, rights)
-        for entry in found:
-            if _is_named(case, entry):
-                yield entry
+    def _to_revoke(self, case: Case, rights: Rights) -> list[Iterator[CertificateEntry]]:
+        if case.request.serial:
+            entry = self._registry.find(case.request.serial)
+            return [iter([entry] if entry is not None and self._registry.is_valid(entry) else [])]
+        return self._with_key(case, rights) if self._mode == KEY_MAJOR else self._with_names(case, rights)
 
     # --- retrieve
 
@@ -208,47 +262,71 @@ class Effects:
         policy, administrators = self._in_force.policy, self._in_force.administrators
         return Rights(
             client=case.client,
-            keys=shown.keys,
+            keys=self._keys(case, shown),
             is_administration=administrators.are_enough(shown.keys),
             identifiers=case.identifiers,
             profiles=frozenset(p.name for p in policy.profiles.values() if shown.has_right_by_names(p)),
         )
 
-    def _with_key(self, case: Case, rights: Rights) -> Iterator[CertificateEntry]:
-        """The valid certificates of the key that one may change, and enough of others' to see that there are such.
+    def _keys(self, case: Case, shown: Shown) -> frozenset[bytes]:
+        """The keys that were shown and count here: whoever has a banned one may still revoke with it, and no more."""
+        if case.request.kind == REVOKE:
+            return shown.keys
+        return frozenset(key for key in shown.keys if not self._registry.is_banned(key))
+
+    def _with_key(self, case: Case, rights: Rights) -> list[Iterator[CertificateEntry]]:
+        """Where the valid certificates of the key are that one may change, and enough of others' to see there are such.
 
         Who shows no right makes nobody read all that a key has.
         """
         key = _key_of(case).digest
         if key in rights.keys or rights.is_administration:
-            return self._registry.valid_by_key(key)
-        own = self._registry.own_by_key(key, rights.client)
-        return chain(own, islice(self._registry.of_others_by_key(key, rights.client), rights.foreign_max))
+            return [self._registry.valid_by_key(key)]
+        others = self._registry.of_others_by_key(key, rights.client)
+        return [self._registry.own_by_key(key, rights.client), islice(others, rights.foreign_max)]
 
-    def _with_names(self, case: Case, rights: Rights) -> Iterator[CertificateEntry]:
+    def _with_names(self, case: Case, rights: Rights) -> list[Iterator[CertificateEntry]]:
         """The same for exactly the names of the request."""
         first = min(case.identifiers)
         if rights.is_administration:
-            return (entry for entry in self._registry.valid_by_identifier(first) if _has_names(case, entry))
-        own = self._registry.own_by_identifier(first, rights.client)
+            return [self._registry.valid_by_identifier(first)]
         shown = (entry for key in sorted(rights.keys) for entry in self._registry.valid_by_key(key))
-        others = islice(self._registry.of_others_by_identifier(first, rights.client), rights.foreign_max)
-        candidates = islice(chain(own, others, shown), REVOKE_EXAMINED_MAX)
-        return _distinct(entry for entry in candidates if _has_names(case, entry))
+        others = self._registry.of_others_by_identifier(first, rights.client)
+        return [self._registry.own_by_identifier(first, rights.client), shown, islice(others, rights.foreign_max)]
 
     def _retire(self, entries: tuple[CertificateEntry, ...], status: str, reason: str, place: Place) -> None:
         for entry in entries:
             self._registry.retire(entry, status, reason, place.time_ms)
 
 
-def _with_right(matches: tuple[CertificateEntry, ...], rights: Rights) -> tuple[CertificateEntry, ...] | Refusal:
-    """The matches that one has a right to, ascending by serial."""
-    if not matches:
-        return Refusal(Code.NOT_FOUND, "no valid certificate matches")
-    mine = [entry for entry in matches if rights.over(entry)]
-    if not mine:
-        return Refusal(Code.UNAUTHORIZED, "there are matches, and no right over any of them was shown")
-    return tuple(sorted(mine, key=lambda entry: entry.serial))
+def _matches(
+    sources: Iterable[Iterator[CertificateEntry]], is_match: Callable[[CertificateEntry], bool], rights: Rights
+) -> _Matches:
+    """What matches, of several sources; from each no more is read in vain than may be, unless for administrators."""
+    mine: dict[bytes, CertificateEntry] = {}
+    rows, has_others, is_read = 0, False, True
+    for source in sources:
+        in_vain = 0
+        for entry in source:
+            if in_vain == REVOKE_EXAMINED_MAX and not rights.is_administration:
+                is_read = False
+                break
+            if entry.serial in mine:
+                continue
+            is_matching = is_match(entry)
+            if not (is_matching and rights.over(entry)):
+                has_others |= is_matching
+                in_vain += 1
+                continue
+            rows += rows_of(entry)
+            if rows > REMOVED_PER_RECORD_MAX:
+                return _Matches(_ascending(mine), has_others, is_read, is_removable=False)
+            mine[entry.serial] = entry
+    return _Matches(_ascending(mine), has_others, is_read)
+
+
+def _ascending(entries: dict[bytes, CertificateEntry]) -> tuple[CertificateEntry, ...]:
+    return tuple(entries[serial] for serial in sorted(entries))
 
 
 def _is_named(case: Case, entry: CertificateEntry) -> bool:
@@ -262,19 +340,10 @@ def _has_names(case: Case, entry: CertificateEntry) -> bool:
     return identifiers_of(entry.names) == case.identifiers
 
 
-def _distinct(entries: Iterable[CertificateEntry]) -> Iterator[CertificateEntry]:
-    seen: set[bytes] = set()
-    for entry in entries:
-        if entry.serial not in seen:
-            seen.add(entry.serial)
-            yield entry
-
-
-def _class_of(credential: Chosen, case: Case, shown: Shown) -> Chosen:
+def _class_of(credential: Chosen, case: Case, shown: Shown) -> bytes:
     """As whose an attempt counts: an authority's word that anybody may have copied is a stranger's."""
-    if credential.kind == BY_SIGNATURE and _key_of(case).digest not in shown.keys:
-        return Chosen(OPEN)
-    return credential
+    is_copied = credential.kind == BY_SIGNATURE and _key_of(case).digest not in shown.keys
+    return STRANGERS if is_copied else credential.counts_as
 
 
 def _key_of(case: Case) -> PublicKeyFacts:

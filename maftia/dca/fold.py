@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from maftia.core.codec import decode, encode
 from maftia.core.errors import Code, FormatError, Refusal
 from maftia.core.identifiers import Domain
-from maftia.core.limits import ANSWER_SERIALS_MAX, RECORD_SIZE_BYTES_MAX
+from maftia.core.limits import RECORD_SIZE_BYTES_MAX
 from maftia.core.signing import verify_ed25519
 from maftia.core.step import Fault
 from maftia.dca.certificate import Place
@@ -30,6 +30,8 @@ from maftia.dca.form import KINDS, read_case, read_request, rid_of_request, subj
 from maftia.dca.history import History, HistoryEntry
 from maftia.dca.requests import RETRIEVE, Answer, Record, RecordBody, Request, record_string
 from maftia.dca.rid import is_stale
+
+MORE = "these were revoked, and there may be more: revoke again, and what is then not found by serial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Effect:
     record: bytes = b""
     """as it was ordered, where it changed state; empty where it did not"""
     removed: tuple[bytes, ...] = ()
-    """all serials that it superseded or revoked, ascending; an answer may list fewer"""
+    """all serials that it superseded or revoked, ascending"""
 
 
 def parse_record(domain: Domain, data: bytes) -> ParsedRecord | Refusal:
@@ -153,14 +155,7 @@ def _answer(place: Place, asked: str, outcome: Done | Refusal) -> Answer:
     when = (place.commit, place.time_ms)
     if isinstance(outcome, Refusal):
         return Answer(outcome.code, outcome.detail, kind, b"", (), *when)
-    return Answer("", _left_out(outcome), kind, outcome.serial, outcome.serials[:ANSWER_SERIALS_MAX], *when)
-
-
-def _left_out(done: Done) -> str:
-    """An answer that does not list all says so; what was removed is removed, listed or not."""
-    if len(done.serials) <= ANSWER_SERIALS_MAX:
-        return ""
-    return f"{len(done.serials)} certificates were removed; the first {ANSWER_SERIALS_MAX} are listed"
+    return Answer("", MORE if outcome.is_part else "", kind, outcome.serial, outcome.serials, *when)
 
 
 def _uncounted(place: Place, record: ParsedRecord, refusal: Refusal) -> Effect:

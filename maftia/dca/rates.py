@@ -9,8 +9,13 @@ Why nobody uses up another's share: an attempt counts once a credential was veri
 the key of the request was confirmed.  Tokens and certificates sign the request itself; an
 authority's word can be read in the log and sent again by anybody, but only the holder of
 the key that it names confirms that key; where a plain certification request confirmed it,
-which anybody may copy too, the attempt is a stranger's.  Of names and the cluster only certificates count,
-and who is refused one spends nothing of them.
+which anybody may copy too, the attempt is a stranger's.  Whom an authority gave its word
+counts under `token` by authority and key, and only then under `authority`: so one of them
+takes no more than one's share of it, and as many as authority / token may together use it
+up.  A certificate counts in the class of its own request (`dca.credentials`).
+Of names and the cluster only certificates count, and who is refused one spends nothing of
+them.  Strangers together leave to the others what `cluster` has above `anonymous`: a policy
+that sets them equal lets strangers use up all.
 Why the state stays small: an attempt that is refused for its number changes no counter;
 there is a counter for each credential used and each identifier certified in a window, so
 strangers make none but the shared one; and every commit drops more of past windows than it
@@ -24,7 +29,7 @@ An identifier cannot have more certificates than the cluster: where its limit is
 that of the cluster, nothing is counted for it.
 
 Limits and cost: a row for each identifier that is not counted already (its hash now, and
-once more when it leaves), one for the credential, and one for each commit.
+once more when it leaves), one or two for the credential, and one for each commit.
 """
 
 from __future__ import annotations
@@ -35,18 +40,19 @@ from itertools import islice
 from maftia.core.codec import Wire, decode, encode
 from maftia.core.errors import Code, Refusal
 from maftia.core.limits import RATE_ROWS_DROPPED_PER_COMMIT
-from maftia.core.policy import BY_SIGNATURE, OPEN, Limits
-from maftia.dca.credentials import Chosen
+from maftia.core.policy import Limits
+from maftia.dca.credentials import STRANGERS, authority_of
 from maftia.dca.policy_in_force import PolicyInForce
 from maftia.dca.registry import NEVER_MS, identifier_digest
 from maftia.dca.state import State
 
 _ROWS = b"rate/"
-_ALL, _NAME = b"all", b"name/"
+_ALL, _NAME, _AUTHORITY = b"all", b"name/", b"authority/"
 _TIME_BYTES = 8
 _COUNT_BYTES = 4
 
 OF_CREDENTIAL = Refusal(Code.RATE_LIMITED, "the credential was used as often as it may be for now")
+OF_AUTHORITY = Refusal(Code.RATE_LIMITED, "the authority's words were used as often as they may be for now")
 OF_STRANGERS = Refusal(Code.RATE_LIMITED, "requests without a credential are as many as there may be for now")
 OF_NAME = Refusal(Code.RATE_LIMITED, "one of the names has as many new certificates as it may have for now")
 OF_CLUSTER = Refusal(Code.RATE_LIMITED, "there are as many new certificates as there may be for now")
@@ -73,16 +79,21 @@ class Rates:
         self._ends_from_ms = 0
         """no window of a row ends before this: most commits need not look"""
 
-    def attempt(self, credential: Chosen, time_ms: int) -> Refusal | None:
-        """Count an attempt under the credential that lets it in, or say why not."""
+    def attempt(self, counts_as: bytes, time_ms: int) -> Refusal | None:
+        """Count an attempt in a class of limits, or say why not.
+
+        A word's is counted for its authority too, once the word's own limit leaves it through.
+        """
         window = self._window(time_ms)
-        if credential.kind == OPEN:
+        if counts_as == STRANGERS:
             return self._attempt_of_strangers(window)
-        key = window + credential.kind.encode() + b"/" + credential.key
-        count = self._count(key)
-        if count >= (self._limits.authority if credential.kind == BY_SIGNATURE else self._limits.token):
+        own, authority = window + counts_as, authority_of(counts_as)
+        if self._count(own) >= self._limits.token:
             return OF_CREDENTIAL
-        self._put_count(key, count + 1)
+        if authority and self._count(window + _AUTHORITY + authority) >= self._limits.authority:
+            return OF_AUTHORITY
+        for key in [own, window + _AUTHORITY + authority] if authority else [own]:
+            self._put_count(key, self._count(key) + 1)
         return None
 
     def refusal(self, identifiers: Iterable[str], time_ms: int) -> Refusal | None:

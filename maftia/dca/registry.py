@@ -6,18 +6,27 @@ and only those, are found by key and by identifier.
 
 A certificate whose request may still be repeated is not forgotten before its history
 entry, so that a repetition gets the same bytes even if the certificate was short-lived.
+
+Validity is judged by agreed time.  A certificate that ended is marked so when its commit's
+work allows: until then its mark says valid, and nobody who asks here is told so.
+
+Limits and cost: a commit enters the ends of EXPIRY_ROWS_PER_COMMIT certificates and names,
+and of two for each that is new, at its end; so a day without commits, after which many
+have ended at once, makes no commit long.  Those that wait are read in vain by who looks
+for others of their key or name (8 µs each), for that many commits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
 from maftia.core.codec import Wire, decode, encode
 from maftia.core.errors import InvariantError
 from maftia.core.hashing import H
-from maftia.core.limits import RID_WINDOW_MS
+from maftia.core.limits import EXPIRY_ROWS_PER_COMMIT, RID_WINDOW_MS
 from maftia.core.names import match_key
 from maftia.dca.index import SERIAL_SIZE_BYTES, Index
 from maftia.dca.rid import rid_time_ms
@@ -57,19 +66,35 @@ class CertificateEntry(Wire):
     """of the revocation; else empty"""
     changed_ms: int
     """agreed time of the last change of status"""
+    counts_as: bytes = b""
+    """the class of limits (`dca.credentials`) of the credential that let its request in"""
+    is_plain: bool = False
+    """its key was confirmed by a plain certification request alone, which gives its client no right over it"""
 
 
 class Registry:
     """The certificates of the state."""
 
-    __slots__ = ("_by_identifier", "_by_key", "_due_from_ms", "_state")
+    __slots__ = ("_added", "_by_identifier", "_by_key", "_due_from_ms", "_state", "_time_ms")
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, time_ms: int = 0) -> None:
+        """`time_ms`: agreed time of the last commit."""
         self._state = state
+        self._time_ms = time_ms
+        self._added = 0
+        """rows of certificates that are new in this commit"""
         self._due_from_ms = 0
         """nothing is due before this: most commits need not look"""
         self._by_key = Index(state, b"key")
         self._by_identifier = Index(state, b"identifier")
+
+    def begin(self, time_ms: int) -> None:
+        """A commit begins: what ended before its agreed time is valid no more."""
+        self._time_ms = time_ms
+
+    def is_valid(self, entry: CertificateEntry) -> bool:
+        """Whether a certificate stands, and agreed time has not passed its end."""
+        return entry.status == VALID and self._time_ms < _end_ms(entry)
 
     def add(self, entry: CertificateEntry) -> None:
         """Enter a new, valid certificate, which still wants its signature."""
@@ -80,6 +105,7 @@ class Registry:
             index.add(subject, entry.client, entry.serial)
         self._put_due(_end_ms(entry), entry.serial)
         self._state.put(UNSIGNED + entry.serial, b"")
+        self._added += rows_of(entry)
 
     def find(self, serial: bytes) -> CertificateEntry | None:
         """The entry of a serial, whatever its status."""
@@ -91,19 +117,19 @@ class Registry:
 
     def valid_by_key(self, key: bytes) -> Iterator[CertificateEntry]:
         """The valid certificates of a key, by its digest."""
-        return map(self._require, self._by_key.serials(key))
+        return self._valid(self._by_key.serials(key))
 
     def valid_by_identifier(self, identifier: str) -> Iterator[CertificateEntry]:
         """The valid certificates that hold one identifier."""
-        return map(self._require, self._by_identifier.serials(identifier_digest(identifier)))
+        return self._valid(self._by_identifier.serials(identifier_digest(identifier)))
 
     def own_by_key(self, key: bytes, client: bytes) -> Iterator[CertificateEntry]:
         """The valid certificates of a key that this client requested."""
-        return map(self._require, self._by_key.serials(key, client))
+        return self._valid(self._by_key.serials(key, client))
 
     def own_by_identifier(self, identifier: str, client: bytes) -> Iterator[CertificateEntry]:
         """The valid certificates with an identifier that this client requested."""
-        return map(self._require, self._by_identifier.serials(identifier_digest(identifier), client))
+        return self._valid(self._by_identifier.serials(identifier_digest(identifier), client))
 
     def of_others_by_key(self, key: bytes, client: bytes) -> Iterator[CertificateEntry]:
         """The valid certificates of a key that other clients requested."""
@@ -121,20 +147,17 @@ class Registry:
             index.remove(subject, entry.client, entry.serial)
         self._put(msgspec.structs.replace(entry, status=status, reason=reason, changed_ms=time_ms))
 
-    def expire(self, time_ms: int) -> None:
-        """Retire what ended before this agreed time; forget what nobody can ask for any more."""
-        if time_ms < self._due_from_ms:
+    def expire(self) -> None:
+        """At the end of a commit: enter ends that have passed; forget what nobody can ask for any more."""
+        left = EXPIRY_ROWS_PER_COMMIT + 2 * self._added
+        self._added = 0
+        if self._time_ms < self._due_from_ms:
             return
-        for due_key in self._due(time_ms):
-            self._state.delete(due_key)
-            entry = self._require(due_key[-SERIAL_SIZE_BYTES:])
-            if entry.status == VALID:
-                self.retire(entry, EXPIRED, "", time_ms)
-            forget_ms = rid_time_ms(entry.rid) + RID_WINDOW_MS + 1
-            if forget_ms > time_ms:
-                self._put_due(forget_ms, entry.serial)
-            else:
-                self._forget(entry.serial)
+        for due_key in self._due(left):
+            if left <= 0:
+                self._due_from_ms = 0
+                return
+            left -= self._pass_due(due_key)
 
     def ban(self, key: bytes) -> None:
         """Bar a key, by its digest, for ever."""
@@ -143,6 +166,23 @@ class Registry:
     def is_banned(self, key: bytes) -> bool:
         """Whether a key was shown to be compromised."""
         return self._state.get(_BANNED + key) is not None
+
+    def _valid(self, serials: Iterator[bytes]) -> Iterator[CertificateEntry]:
+        return filter(self.is_valid, map(self._require, serials))
+
+    def _pass_due(self, due_key: bytes) -> int:
+        """Do what was due for a certificate; in how many rows."""
+        self._state.delete(due_key)
+        entry, rows = self._require(due_key[-SERIAL_SIZE_BYTES:]), 1
+        if entry.status == VALID:
+            self.retire(entry, EXPIRED, "", self._time_ms)
+            rows = rows_of(entry)
+        forget_ms = rid_time_ms(entry.rid) + RID_WINDOW_MS + 1
+        if forget_ms > self._time_ms:
+            self._put_due(forget_ms, entry.serial)
+        else:
+            self._forget(entry.serial)
+        return rows
 
     def _put(self, entry: CertificateEntry) -> None:
         self._state.put(_ENTRIES + entry.serial, encode(entry))
@@ -160,21 +200,21 @@ class Registry:
     def _of_others(self, index: Index, subject: bytes, client: bytes) -> Iterator[CertificateEntry]:
         for holder in index.holders(subject):
             if holder != client:
-                yield from map(self._require, index.serials(subject, holder))
+                yield from self._valid(index.serials(subject, holder))
 
     def _put_due(self, time_ms: int, serial: bytes) -> None:
         self._state.put(_DUE + time_ms.to_bytes(_TIME_BYTES, "big") + serial, b"")
         self._due_from_ms = min(self._due_from_ms, time_ms)
 
-    def _due(self, time_ms: int) -> list[bytes]:
+    def _due(self, most: int) -> list[bytes]:
+        """The first of which something is due, as many as that."""
         due: list[bytes] = []
-        self._due_from_ms = NEVER_MS
-        for key, _ in self._state.scan(_DUE):
-            due_ms = int.from_bytes(key[len(_DUE) :][:_TIME_BYTES], "big")
-            if due_ms > time_ms:
-                self._due_from_ms = due_ms
-                break
+        for key, _ in islice(self._state.scan(_DUE), most + 1):
+            self._due_from_ms = int.from_bytes(key[len(_DUE) :][:_TIME_BYTES], "big")
+            if self._due_from_ms > self._time_ms or len(due) == most:
+                return due
             due.append(key)
+        self._due_from_ms = NEVER_MS
         return due
 
     def _forget(self, serial: bytes) -> None:
@@ -185,6 +225,11 @@ class Registry:
 def _end_ms(entry: CertificateEntry) -> int:
     """The first moment at which a certificate is no longer valid: notAfter is inclusive."""
     return (entry.not_after_s + 1) * 1000
+
+
+def rows_of(entry: CertificateEntry) -> int:
+    """What entering or removing a certificate is reckoned at: one for itself, and one for each name."""
+    return 1 + len(entry.names)
 
 
 def identifier_digest(identifier: str) -> bytes:

@@ -131,7 +131,7 @@ class Answer(Wire):
     serial: bytes
     """of the new certificate (issue, update)"""
     serials: tuple[bytes, ...]
-    """removed (update, revoke: the first ANSWER_SERIALS_MAX) or found (retrieve), ascending"""
+    """removed (update, revoke) or found (retrieve), ascending"""
     commit: int
     """index of the commit that held the record"""
     time_ms: int

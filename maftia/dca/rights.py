@@ -3,14 +3,15 @@
 Source: services.md, "Rights".
 
 A token, an authority's word, an open policy, or another key that was confirmed gives no
-right over any certificate.
+right over any certificate.  Nor has a client over what it asked for by a plain certification
+request alone: that anybody may have copied, so it is the key's holder whose it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maftia.core.limits import FOREIGN_EXAMINED_MAX, REVOKE_EXAMINED_MAX
+from maftia.core.limits import FOREIGN_EXAMINED_MAX
 from maftia.dca.form import identifiers_of
 from maftia.dca.registry import CertificateEntry
 
@@ -22,7 +23,7 @@ class Rights:
     client: bytes
     """client id of the one that signed the request"""
     keys: frozenset[bytes]
-    """digests of the keys that were shown"""
+    """digests of the keys that were shown, without those that are banned where it is no revocation"""
     is_administration: bool = False
     """enough administrators for a change are among the keys"""
     identifiers: frozenset[str] = frozenset()
@@ -32,7 +33,8 @@ class Rights:
 
     def over(self, entry: CertificateEntry) -> bool:
         """Whether the certificate is theirs to replace or revoke."""
-        if self.is_administration or entry.key in self.keys or entry.client == self.client:
+        is_own = entry.client == self.client and not entry.is_plain
+        if self.is_administration or entry.key in self.keys or is_own:
             return True
         return entry.profile in self.profiles and identifiers_of(entry.names) == self.identifiers
 
@@ -41,6 +43,6 @@ class Rights:
         return self.is_administration or key in self.keys
 
     @property
-    def foreign_max(self) -> int:
-        """How many certificates of other clients are read for them, where the key is not shown."""
-        return REVOKE_EXAMINED_MAX if self.profiles else FOREIGN_EXAMINED_MAX
+    def foreign_max(self) -> int | None:
+        """How many certificates of other clients are read for them, the key not shown; None: as of one's own."""
+        return None if self.profiles else FOREIGN_EXAMINED_MAX

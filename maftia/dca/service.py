@@ -119,6 +119,7 @@ class Service:
         self._confirmation = Confirmation(config.domain, config.authenticator, config.nonce_secret)
         self._certifier = Certifier(config.domain, issuer_of(config.ca_certificate))
         self._progress = self._open()
+        self._registry.begin(self._progress.time_ms)
         self._in_force = self._policy_in_force()
         self._credentials = Credentials(self._state, self._registry)
         self._rates = Rates(self._state, self._in_force)
@@ -235,10 +236,12 @@ class Service:
             raise InvariantError(f"commit {commit.index} cannot follow commit {progress.commit}")
         self._state.begin()
         place = Place(commit.index, commit.time_ms, commit.coin)
-        # at a commit's boundary: agreed time moves and expiry comes first, then the records
-        self._registry.expire(commit.time_ms)
-        self._history.forget_old(commit.time_ms)
+        # at a commit's boundary: agreed time moves first, then come the records
+        self._registry.begin(commit.time_ms)
         outcomes = [self._fold.apply(place, record) for record in commit.records]
+        # and at its end what is over leaves, a bounded number: nothing above reads it
+        self._registry.expire()
+        self._history.forget_old(commit.time_ms)
         self._rates.drop_old(commit.time_ms)
         self._progress = Progress(commit.index, commit.time_ms)
         self._state.put(_PROGRESS, encode(self._progress))

@@ -141,13 +141,13 @@ CANARIES: dict[str, tuple[Bug | WrongConstant | tuple[Bug, ...], Callable[[], ob
         credentials.test_a_forbidden_name_at_any_position_among_allowed_ones_is_enough,
     ),
     "a revoked certificate vouches": (
-        Bug("maftia.dca.credentials:Credentials._good_certificate", "and entry.status == VALID ", ""),
+        Bug("maftia.dca.credentials:Credentials._good_certificate", "or not self._registry.is_valid(entry)", ""),
         partial(credentials.test_what_is_no_longer_valid_vouches_for_nobody, "revoked"),
     ),
     "any key vouches by a certificate": (
         (
             Bug("maftia.dca.examiner:Shown._holder", " or entry.key != key_digest(given.key)", ""),
-            Bug("maftia.dca.credentials:Credentials._good_certificate", "and entry.key == key ", ""),
+            Bug("maftia.dca.credentials:Credentials._good_certificate", "entry.key == key and ", ""),
         ),
         credentials.test_the_holder_of_a_valid_certificate_may_ask,
     ),

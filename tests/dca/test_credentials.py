@@ -13,7 +13,7 @@ from maftia.core.policy import ASK_MODES, BY_CERTIFICATE, BY_SIGNATURE, OPEN, TO
 from maftia.core.signing import SigningKey
 from maftia.core.spki import key_digest
 from maftia.dca.compose import SignedRequest
-from maftia.dca.credentials import UNASKED, Chosen
+from maftia.dca.credentials import UNASKED, Chosen, class_of_token, class_of_word
 from maftia.dca.form import Case, read_case
 from maftia.dca.registry import VALID, CertificateEntry
 from maftia.dca.requests import Answer, Authorization, authorization_string
@@ -123,6 +123,10 @@ def _entry(serial: bytes) -> CertificateEntry:
     )
 
 
+HOLDERS = class_of_token(TOKENS[2].public)
+OFFICES_WORD = class_of_word(key_digest(OFFICE.spki), key_digest(KEY.spki))
+
+
 def chosen(world: World, **evidence: object) -> Chosen | Refusal:
     """What is chosen of some evidence at the present place."""
     signed, service = ALICE.issue(world.rid(), KEY, A), world.service
@@ -136,17 +140,23 @@ def chosen(world: World, **evidence: object) -> Chosen | Refusal:
 def test_the_most_particular_one_is_chosen():
     world, serial = holding(*(OPEN, BY_SIGNATURE, BY_CERTIFICATE), tokens=grant(TOKENS[0], 0))
     token, signature, certificate = {"tokens": TOKENS[:1]}, {"words": (word(),)}, {"vouching": ((serial, HELD),)}
-    assert chosen(world, **token, **signature, **certificate) == Chosen(TOKEN, TOKENS[0].public)
-    assert chosen(world, **signature, **certificate) == Chosen(BY_SIGNATURE, key_digest(OFFICE.spki))
-    assert chosen(world, **certificate) == Chosen(BY_CERTIFICATE, serial)
+    assert chosen(world, **token, **signature, **certificate) == Chosen(
+        TOKEN, TOKENS[0].public, class_of_token(TOKENS[0].public)
+    )
+    assert chosen(world, **signature, **certificate) == Chosen(BY_SIGNATURE, key_digest(OFFICE.spki), OFFICES_WORD)
+    assert chosen(world, **certificate) == Chosen(BY_CERTIFICATE, serial, HOLDERS)
     assert chosen(world) == Chosen(OPEN, b"")
 
 
 def test_one_that_is_not_good_gives_way_to_the_next():
     world, serial = holding(BY_SIGNATURE, BY_CERTIFICATE, tokens=grant(TOKENS[0], 0, '"dns:b.*"'))
     bad_token, bad_word = {"tokens": TOKENS[:1]}, word(B)
-    assert chosen(world, **bad_token, words=(bad_word, word())) == Chosen(BY_SIGNATURE, key_digest(OFFICE.spki))
-    assert chosen(world, **bad_token, words=(bad_word,), vouching=((serial, HELD),)) == Chosen(BY_CERTIFICATE, serial)
+    assert chosen(world, **bad_token, words=(bad_word, word())) == Chosen(
+        BY_SIGNATURE, key_digest(OFFICE.spki), OFFICES_WORD
+    )
+    assert chosen(world, **bad_token, words=(bad_word,), vouching=((serial, HELD),)) == Chosen(
+        BY_CERTIFICATE, serial, HOLDERS
+    )
     assert chosen(world, **bad_token, words=(bad_word,), vouching=((serial, KEY),)) == UNASKED
 
 
@@ -291,3 +301,14 @@ def test_other_credentials_are_not_counted_in_the_state():
         credentials.spend(Chosen(kind, key))
         assert credentials.uses(key) == 0
     assert credentials.uses(TOKENS[2].public) == before
+
+
+# --- banned keys
+
+
+def test_a_banned_key_vouches_for_nobody_by_its_other_certificates():
+    world = World(policy=policy(OPEN, BY_CERTIFICATE))
+    first, second = issue(world, key=HELD).serial, issue(world, key=HELD).serial
+    assert chosen(world, vouching=((second, HELD),)).kind == BY_CERTIFICATE
+    assert world.revoke(ALICE, serial=first, reason="keyCompromise", proofs=[HELD]).code == ""
+    assert chosen(world, vouching=((second, HELD),)) == Chosen(OPEN)

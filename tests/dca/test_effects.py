@@ -5,11 +5,18 @@ from __future__ import annotations
 import pytest
 
 from maftia.core.cluster_file import KEY_MAJOR, NAME_MAJOR
+from maftia.core.csr_writer import write_csr
 from maftia.core.errors import Code
 from maftia.core.hashing import H
-from maftia.core.limits import CERTIFICATE_ENVELOPE_BYTES_MAX, RETRIEVE_EXAMINED_MAX
+from maftia.core.limits import (
+    ANSWER_SERIALS_MAX,
+    CERTIFICATE_ENVELOPE_BYTES_MAX,
+    NAMES_MAX,
+    REMOVED_PER_RECORD_MAX,
+    RETRIEVE_EXAMINED_MAX,
+)
 from maftia.core.signing import SigningKey
-from maftia.dca import effects, finding, rights
+from maftia.dca import effects, finding, fold, rights
 from maftia.dca.credentials import Credentials
 from maftia.dca.registry import REVOKED, SUPERSEDED, VALID, Registry
 from tests.dca.world import (
@@ -529,13 +536,18 @@ def test_retrieve_lists_no_more_than_an_answer_can_bring(monkeypatch):
 
 
 def test_retrieve_looks_through_a_bounded_number(monkeypatch):
-    assert RETRIEVE_EXAMINED_MAX >= 1000, "no less than any policy lists"
-    monkeypatch.setattr(finding, "RETRIEVE_EXAMINED_MAX", 2)
-    world = World()
-    for name in (A, A, B):
+    """Those that match are bounded by the policy, the others by us, whichever of key and name leads to them."""
+    assert RETRIEVE_EXAMINED_MAX <= 256
+    monkeypatch.setattr(finding, "RETRIEVE_EXAMINED_MAX", 4)
+    world = World(policy=SHARED_NAMES)
+    for name in (A, A, A, B, B):
         world.issue(ALICE, K1, name)
+    assert len(world.retrieve(BOB, key=K1, names=[B]).serials) == 2, "few have the name"
+    for number in range(3):
+        world.issue(BOB, ec_key(f"other {number}"), B)
     assert world.retrieve(BOB, key=K1, names=[B]).code == Code.POLICY_VIOLATION
-    assert len(world.retrieve(BOB, names=[B]).serials) == 1
+    assert len(world.retrieve(BOB, key=ec_key("other 0"), names=[B]).serials) == 1, "few have the key"
+    assert len(world.retrieve(BOB, key=K1).serials) == 5
 
 
 def test_names_that_differ_in_case_of_a_dn_only_are_the_same():
@@ -561,10 +573,106 @@ def test_who_has_no_right_makes_servers_read_a_few_certificates_and_not_all(monk
     assert len(world.revoke(ALICE, **asked).serials) == 12
 
 
-def test_by_names_no_more_is_read_than_the_bound_and_what_is_beyond_stays(monkeypatch):
+@pytest.mark.parametrize("mode", MODES)
+def test_a_holder_of_many_revokes_by_serial_what_is_not_read(monkeypatch, mode):
     monkeypatch.setattr(effects, "REVOKE_EXAMINED_MAX", 3)
-    world = World(mode=NAME_MAJOR)
-    for _ in range(5):
+    world = World(mode=mode)
+    old = [world.issue(ALICE, K1, A, f"dns:x{number}.example").serial for number in range(4)]
+    (wanted,) = sorted([world.issue(ALICE, K1, A).serial])
+    read, find = [], Registry.find
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "find", lambda registry, serial: read.append(serial) or find(registry, serial))
+        asked = (
+            {"key": K1, "names": ["dns:none.example", A]} if mode == KEY_MAJOR else {"names": [A, "dns:none.example"]}
+        )
+        answer = world.revoke(ALICE, **{**asked, "names": sorted(asked["names"])})
+    assert (answer.code, "by serial" in answer.detail) == (Code.POLICY_VIOLATION, True)
+    assert len(read) <= 3 + 2, "one more to know that there are more; one to know that the key has some"
+    assert {status(world, serial)[0] for serial in [*old, wanted]} == {VALID}
+    assert world.revoke(ALICE, serial=wanted).serials == (wanted,)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_many_are_revoked_in_portions_and_the_key_is_banned_with_the_first(monkeypatch, mode):
+    monkeypatch.setattr(effects, "REMOVED_PER_RECORD_MAX", 4)
+    world = World(mode=mode)
+    serials = {world.issue(ALICE, K1, A).serial for _ in range(5)}
+    asked = {"key": K1} if mode == KEY_MAJOR else {"names": [A]}
+    revoked: list[bytes] = []
+    for count, detail in ((2, fold.MORE), (2, fold.MORE), (1, "")):
+        answer = world.revoke(MALLORY, **asked, reason="keyCompromise", proofs=[K1])
+        assert (answer.code, len(answer.serials), answer.detail) == ("", count, detail)
+        revoked += answer.serials
+        assert world.issue(BOB, K1, B).code == Code.REVOKED_KEY
+    assert set(revoked) == serials
+    assert world.revoke(MALLORY, **asked, proofs=[K1]).code == Code.NOT_FOUND
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_update_replaces_all_or_nothing(monkeypatch, mode):
+    monkeypatch.setattr(effects, "REMOVED_PER_RECORD_MAX", 4)
+    world = World(mode=mode)
+    serials = {world.issue(ALICE, K1, A).serial for _ in range(3)}
+    assert world.update(ALICE, K1, A).code == Code.POLICY_VIOLATION
+    assert valid(world, key=K1) == serials
+    world.revoke(ALICE, serial=min(serials))
+    assert len(world.update(ALICE, K1, A).serials) == 2
+
+
+def test_a_hundred_names_and_a_thousand_certificates_fit_what_one_record_removes():
+    assert REMOVED_PER_RECORD_MAX // 2 <= ANSWER_SERIALS_MAX
+    assert REMOVED_PER_RECORD_MAX >= 10 * (1 + NAMES_MAX)
+
+
+def test_strangers_certificates_do_not_hide_those_whose_key_was_shown(monkeypatch):
+    monkeypatch.setattr(effects, "REVOKE_EXAMINED_MAX", 2)
+    monkeypatch.setattr(rights, "FOREIGN_EXAMINED_MAX", 2)
+    world = World(mode=NAME_MAJOR, policy=SHARED_NAMES)
+    mine = world.issue(ALICE, K1, A).serial
+    for number in range(9):
+        world.issue(Client(f"stranger {number}"), ec_key(f"stranger {number}"), A)
+    assert world.revoke(BOB, names=[A], proofs=[K1]).serials == (mine,)
+
+
+def test_names_of_more_certificates_of_others_than_are_read_are_refused(monkeypatch):
+    monkeypatch.setattr(effects, "HOLDERS_EXAMINED_MAX", 2)
+    world = World()
+    for _ in range(3):
         world.issue(ALICE, K1, A)
-    assert [len(world.revoke(ALICE, names=[A]).serials) for _ in range(2)] == [3, 2]
-    assert world.revoke(ALICE, names=[A]).code == Code.NOT_FOUND
+    assert world.issue(BOB, K1, A).detail == effects.TOO_MANY_HOLDERS.detail
+    world.revoke(ALICE, names=[A], key=K1)
+    assert world.issue(BOB, K1, A).code == ""
+
+
+# --- banned keys, and what a plain certification request gives
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_banned_key_revokes_and_replaces_nothing(mode):
+    world = World(mode=mode)
+    first, second = world.issue(ALICE, K1, A).serial, world.issue(ALICE, K1, B).serial
+    assert world.revoke(ALICE, serial=first, reason="keyCompromise", proofs=[K1]).code == ""
+    for make in (MALLORY.update, MALLORY.issue):
+        signed = make(world.rid(), K2, B)
+        shown = [MALLORY.compose.prove(signed, K1.spki, K1.sign)]
+        answer = world.answer(MALLORY.compose.record(signed, attestations(signed), shown))
+        assert answer.code in {Code.UNAUTHORIZED, Code.NAME_TAKEN, Code.NOT_FOUND}
+    assert status(world, second) == (VALID, "")
+    assert world.revoke(MALLORY, serial=second, proofs=[K1]).serials == (second,)
+
+
+def plain(world: World, client: Client, key=K3, name: str = A):
+    signed = client.issue(world.rid(), key, name)
+    return world.answer(client.compose.record(signed, csr=write_csr(key.spki, [name], key.sign)))
+
+
+def test_who_copies_a_plain_certification_request_has_no_right_over_what_comes_of_it():
+    world = World(policy=policy_with(plain_csr="true", shared_keys="false"))
+    copied = plain(world, MALLORY).serial
+    assert world.revoke(MALLORY, serial=copied).code == Code.UNAUTHORIZED
+    assert plain(world, ALICE).code != "", "a second plain one shows nothing"
+    mine = world.issue(ALICE, K3, A)
+    assert mine.code == "", "the key's holder shows the key"
+    assert world.revoke(ALICE, serial=copied, proofs=[K3]).serials == (copied,)
+    assert world.revoke(MALLORY, serial=mine.serial).code == Code.UNAUTHORIZED
+    assert world.revoke(ALICE, serial=mine.serial).serials == (mine.serial,)

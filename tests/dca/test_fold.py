@@ -11,7 +11,6 @@ from maftia.core.hashing import H
 from maftia.core.identifiers import Domain
 from maftia.core.limits import PROOFS_PER_RECORD_MAX, RID_WINDOW_MS, TOKENS_PER_RECORD_MAX
 from maftia.core.signing import SigningKey
-from maftia.dca import fold
 from maftia.dca.compose import Composer
 from maftia.dca.evidence import FALSE_ATTESTATION
 from maftia.dca.requests import KeyProof, Record, RecordBody, TokenProof, record_string
@@ -241,31 +240,6 @@ def test_a_retrieve_takes_no_evidence_so_none_is_verified_for_it(evidence):
     world = World()
     signed = ALICE.compose.retrieve(rid(1), names=["dns:a.example"])
     assert world.answer(ALICE.compose.record(signed, **evidence)).code == Code.MALFORMED
-
-
-@pytest.mark.parametrize("kind", ["revoke", "update"])
-def test_all_that_match_are_removed_and_the_answer_lists_what_fits_and_counts_the_rest(monkeypatch, kind):
-    monkeypatch.setattr(fold, "ANSWER_SERIALS_MAX", 2)
-    world = World()
-    serials = sorted(world.issue(ALICE, KEY, "dns:a.example").serial for _ in range(5))
-    remove = {
-        "revoke": lambda: world.revoke(ALICE, key=KEY),
-        "update": lambda: world.update(ALICE, KEY, "dns:b.example"),
-    }
-    answer = remove[kind]()
-    assert (answer.code, answer.serials) == ("", tuple(serials[:2]))
-    assert answer.detail == "5 certificates were removed; the first 2 are listed"
-    left = world.retrieve(BOB, key=KEY).serials
-    assert left == ((answer.serial,) if kind == "update" else ())
-
-
-def test_an_answer_that_lists_all_says_no_more(monkeypatch):
-    monkeypatch.setattr(fold, "ANSWER_SERIALS_MAX", 2)
-    world = World()
-    for _ in range(2):
-        world.issue(ALICE, KEY, "dns:a.example")
-    answer = world.revoke(ALICE, key=KEY)
-    assert (len(answer.serials), answer.detail) == (2, "")
 
 
 def test_an_attestation_too_late_for_agreed_time_confirms_nothing():

@@ -171,4 +171,4 @@ dns = ["*"]
 [ask]
 mode = ["open"]
 """ + administrators(ADMIN)
-KNOWN_DIGEST = "97430737fb56bccafdb884b429dc1f48227a27aa00e077998069f82cbb2b1493"
+KNOWN_DIGEST = "84d85a5e08866b67fedc8302ca053307fb8b1b22307eac1c30532452c853ae75"

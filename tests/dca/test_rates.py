@@ -10,16 +10,15 @@ from maftia.core.cluster_file import KEY_MAJOR, NAME_MAJOR
 from maftia.core.csr_writer import write_csr
 from maftia.core.errors import Code
 from maftia.core.hashing import H
-from maftia.core.policy import BY_CERTIFICATE, BY_SIGNATURE, OPEN, TOKEN
 from maftia.core.quorum import Quorums
 from maftia.core.signing import SigningKey
 from maftia.core.spki import key_digest
 from maftia.dca import rates as module
 from maftia.dca.change import PolicySet
-from maftia.dca.credentials import Chosen
+from maftia.dca.credentials import STRANGERS, class_of_token, class_of_word
 from maftia.dca.policy_in_force import PolicyInForce, deal_policy
 from maftia.dca.rates import Rates
-from maftia.dca.requests import Authorization, authorization_string
+from maftia.dca.requests import Answer, Authorization, authorization_string
 from maftia.dca.state import MemoryKeyValue, State, recompute_digest
 from tests.dca.world import (
     DEALT_AT_MS,
@@ -42,7 +41,9 @@ ALICE, BOB, MALLORY = Client("alice"), Client("bob"), Client("mallory")
 KEY, OTHER_KEY, OFFICE = ec_key("k"), ec_key("2"), ed25519_key("office")
 A, B = "dns:a.example", "dns:b.example"
 T1, T2 = SigningKey(H("test/token", "1")), SigningKey(H("test/token", "2"))
-STRANGER = Chosen(OPEN)
+STRANGER = STRANGERS
+TOKEN_1, TOKEN_2 = class_of_token(T1.public), class_of_token(T2.public)
+OFFICES_WORD = class_of_word(bytes(32), bytes(32))
 
 
 def make_rates(**limits: str) -> tuple[Rates, State]:
@@ -55,7 +56,7 @@ def rows(state: State) -> int:
     return len(list(state.scan(b"rate/")))
 
 
-def attempts(rates: Rates, credential: Chosen, count: int, time_ms: int = NOW) -> list[str]:
+def attempts(rates: Rates, credential: bytes, count: int, time_ms: int = NOW) -> list[str]:
     refusals = [rates.attempt(credential, time_ms) for _ in range(count)]
     return ["" if refusal is None else refusal.code for refusal in refusals]
 
@@ -67,9 +68,9 @@ def attempts(rates: Rates, credential: Chosen, count: int, time_ms: int = NOW) -
     ("limit", "credential"),
     [
         ("anonymous", STRANGER),
-        ("token", Chosen(TOKEN, T1.public)),
-        ("authority", Chosen(BY_SIGNATURE, bytes(32))),
-        ("token", Chosen(BY_CERTIFICATE, bytes(16))),
+        ("token", TOKEN_1),
+        ("authority", OFFICES_WORD),
+        ("token", OFFICES_WORD),
     ],
 )
 def test_so_many_attempts_in_a_window_and_no_more(limit, credential):
@@ -82,8 +83,7 @@ def test_so_many_attempts_in_a_window_and_no_more(limit, credential):
 
 def test_holders_are_counted_apart():
     rates, _ = make_rates(token="1", authority="1", anonymous="1")
-    each = [STRANGER, Chosen(TOKEN, T1.public), Chosen(TOKEN, T2.public), Chosen(BY_SIGNATURE, T1.public)]
-    each += [Chosen(BY_CERTIFICATE, bytes(16)), Chosen(BY_CERTIFICATE, b"\x01" * 16)]
+    each = [STRANGER, TOKEN_1, TOKEN_2, OFFICES_WORD, class_of_word(b"\x01" * 32, bytes(32))]
     assert [attempts(rates, credential, 2) for credential in each] == [["", Code.RATE_LIMITED]] * len(each)
 
 
@@ -112,10 +112,10 @@ def test_a_name_that_cannot_reach_its_limit_before_all_do_has_no_counter(name, c
 
 def test_what_is_refused_changes_no_counter():
     rates, state = make_rates(token="1", anonymous="1", name="1", cluster="9")
-    assert attempts(rates, STRANGER, 1) + attempts(rates, Chosen(TOKEN, T1.public), 1) == ["", ""]
+    assert attempts(rates, STRANGER, 1) + attempts(rates, TOKEN_1, 1) == ["", ""]
     rates.count_certificate([A], NOW)
     before = dict(state.scan(b""))
-    assert attempts(rates, STRANGER, 5) + attempts(rates, Chosen(TOKEN, T1.public), 5) == [Code.RATE_LIMITED] * 10
+    assert attempts(rates, STRANGER, 5) + attempts(rates, TOKEN_1, 5) == [Code.RATE_LIMITED] * 10
     assert rates.refusal([A, B], NOW) == module.OF_NAME
     assert dict(state.scan(b"")) == before
 
@@ -163,6 +163,15 @@ def test_a_server_that_began_anew_drops_the_same(monkeypatch):
             each.drop_old(time_ms)
         other = Rates(twin, PolicyInForce(twin, Quorums.of(4)))
         assert dict(state.scan(b"")) == dict(twin.scan(b""))
+
+
+def test_one_key_of_an_authority_uses_up_its_own_share_and_leaves_the_others():
+    rates, _ = make_rates(token="2", authority="5")
+    words = [class_of_word(bytes(32), bytes([number]) * 32) for number in range(3)]
+    assert attempts(rates, words[0], 3) == ["", "", Code.RATE_LIMITED]
+    assert [rates.attempt(words[1], NOW) for _ in range(3)] == [None, None, module.OF_CREDENTIAL]
+    assert [rates.attempt(words[2], NOW) for _ in range(2)] == [None, module.OF_AUTHORITY]
+    assert rates.attempt(class_of_word(b"\x01" * 32, bytes(32)), NOW) is None, "another authority"
 
 
 # --- in the fold
@@ -241,7 +250,8 @@ def test_strangers_in_vain_use_up_nothing_at_all():
     for servers in ((), (0,), (0, 1)):
         signed = MALLORY.issue(world.rid(), OTHER_KEY, A)
         given = attestations(signed, servers=servers)
-        assert world.answer(MALLORY.compose.record(signed, given, tokens=[copied])).code == Code.UNAUTHORIZED
+        code = world.answer(MALLORY.compose.record(signed, given, tokens=[copied])).code
+        assert code == (Code.UNAUTHORIZED if len(servers) == 2 else Code.CONFIRMATION_FAILED)
     assert not list(world.store.scan(b"rate/"))
     assert world.answer(ALICE.compose.record(mine, attestations(mine), tokens=[copied])).code == ""
 
@@ -342,3 +352,34 @@ def test_the_default_limits_are_no_lower_than_what_the_design_promises():
     limits = rates._in_force.policy.limits
     each = (limits.token, limits.name, limits.authority, limits.source, limits.anonymous, limits.cluster)
     assert min(each) * 60 >= 600 * limits.window_s
+
+
+def test_by_default_strangers_leave_something_to_holders():
+    limits = make_rates()[0]._in_force.policy.limits
+    assert limits.anonymous <= limits.cluster // 2
+    assert limits.token <= limits.authority // 2 <= limits.cluster // 2
+
+
+# --- certificates count as what they came of
+
+
+def asked(world: World, number: int, serial: bytes, key: str) -> Answer:
+    """Ask with the certificate `serial` of `key` for one of the next key; the answer."""
+    new, old = ed25519_key(f"m{number}"), ed25519_key(key)
+    signed = ALICE.issue(world.rid(), new, f"dns:x{number}.example")
+    vouch = ALICE.compose.vouch(signed, serial, old.spki, old.sign)
+    return world.answer(ALICE.compose.record(signed, attestations(signed, time_ms=world.time_ms), certificates=[vouch]))
+
+
+@pytest.mark.parametrize("root", ["open", "token"])
+def test_a_chain_of_certificates_counts_as_what_it_began_with(root):
+    policy = policy_with(mode=f'["{root}", "certificate"]', token="3", anonymous="3") + token_table(T1, 1)
+    world = World(policy=policy)
+    signed = ALICE.issue(world.rid(), ed25519_key("m0"), "dns:x0.example")
+    spent = [ALICE.compose.spend(signed, T1)] if root == "token" else []
+    answer = world.answer(ALICE.compose.record(signed, attestations(signed), tokens=spent))
+    codes = [answer.code]
+    for number in range(1, 4):
+        answer = asked(world, number, answer.serial, f"m{number - 1}")
+        codes.append(answer.code)
+    assert codes == ["", "", "", Code.RATE_LIMITED]
