@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from maftia.abc.order import GATHER_WAIT_MS, AtomicBroadcast, OrderConfig
 from maftia.core.init_file import InitFile
-from maftia.core.limits import CHECKPOINT_INTERVAL_COMMITS
+from maftia.core.limits import CHECKPOINT_INTERVAL_COMMITS, ROUND_MAX
 from maftia.core.signing import ServerAuthenticator, SigningKey
 from maftia.dca.gatherers import Gatherer, Gatherers
 from maftia.dca.ledger import no_files
@@ -51,6 +51,8 @@ def build_handler(
             genesis_time_ms=cluster.dealt_at_ms,
             gather_wait_ms=gather_wait_ms,
             checkpoint_interval=checkpoint_interval,
+            # nothing is deleted while no replica can install a snapshot: who was away for long comes home by fetches
+            margin_rounds=ROUND_MAX,
         )
     )
     service = Service(

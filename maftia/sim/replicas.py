@@ -17,6 +17,7 @@ from typing import Protocol
 from maftia.abc.commit import Commit
 from maftia.abc.order import AtomicBroadcast, OrderConfig
 from maftia.core.identifiers import PartyId
+from maftia.core.limits import ROUND_MAX
 from maftia.core.step import Now, Step
 from maftia.dca.fold import Effect
 from maftia.dca.registry import Registry
@@ -157,6 +158,7 @@ class Cluster:
             coin=coin,
             genesis_time_ms=self.keys.dealt_at_ms,
             checkpoint_interval=CHECKPOINT_INTERVAL_COMMITS,
+            margin_rounds=ROUND_MAX,
         )
 
     def _service_config(self, me: PartyId) -> ServiceConfig:
