@@ -93,7 +93,7 @@ def test_nothing_is_sealed_to_a_key_that_signs(kind: str) -> None:
 
 
 @pytest.mark.parametrize("bits", [2048, 3072, 8192])
-@pytest.mark.parametrize("exponent", [65537, 2**64 - 1])
+@pytest.mark.parametrize("exponent", [65537, 2**32 - 1])
 def test_a_senseless_rsa_key_is_sealed_to_or_refused(bits: int, exponent: int) -> None:
     try:
         sealed = seal(rsa_spki(plausible_modulus(2 ** (bits - 1) + 2**20), exponent), STRING, NONCE)

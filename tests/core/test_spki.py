@@ -100,7 +100,7 @@ def test_a_weak_rsa_key_is_told_its_weakness(modulus: int, complaint: str) -> No
 
 
 def test_sizes_at_the_edge_are_accepted() -> None:
-    for modulus, exponent in ((plausible_modulus(2**2047), 65537), (plausible_modulus(2**8192 - 2**20), 2**64 - 1)):
+    for modulus, exponent in ((plausible_modulus(2**2047), 65537), (plausible_modulus(2**8192 - 2**20), 2**32 - 1)):
         assert parse_spki(rsa_spki(modulus, exponent)).bits == modulus.bit_length()
 
 
@@ -185,7 +185,7 @@ def test_rsa_is_pkcs1_with_sha256_and_full_length() -> None:
 
 
 @pytest.mark.parametrize("bits", [2048, 3072, 4096, 8192])
-@pytest.mark.parametrize("exponent", [65537, 65539, 2**64 - 1])
+@pytest.mark.parametrize("exponent", [65537, 65539, 2**32 - 1])
 def test_a_senseless_rsa_key_that_is_accepted_raises_nothing(bits: int, exponent: int) -> None:
     for modulus in (plausible_modulus(2**bits - 2**20), plausible_modulus(2 ** (bits - 1))):
         data = rsa_spki(modulus, exponent)

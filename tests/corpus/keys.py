@@ -86,7 +86,7 @@ UNSUPPORTED = {
     "RSA with e = 3": rsa_spki(MODULUS, 3),
     "RSA with e = 65535": rsa_spki(MODULUS, 65535),
     "RSA with e = 65538": rsa_spki(MODULUS, 65538),
-    "RSA with e of 65 bits": rsa_spki(MODULUS, 2**64 + 1),
+    "RSA with e of 33 bits": rsa_spki(MODULUS, 2**32 + 1),
     "RSA with the factor 3": rsa_spki(small_factor(3), 65537),
     "RSA with a factor of 16 bits": rsa_spki(small_factor(65521), 65537),
     "RSA with equal primes": rsa_spki(close_primes(0), 65537),
