@@ -2,6 +2,11 @@
 
 Frames that are sent while others are on the way go out together.  What was sent
 before a connection ended may be lost: whoever sent it is told that it ended.
+
+A server makes a client work by each new nonce, which running requests answer with a
+signature, and store by not reading.  So a connection on which nonces come faster than
+honest servers give them, or on which OUTBOX_BYTES_MAX wait, is ended; the next is made
+after a pause that doubles, unless the last one lasted.
 """
 
 from __future__ import annotations
@@ -14,13 +19,18 @@ import trio
 from maftia.core.codec import decode, encode
 from maftia.core.errors import FormatError, printable
 from maftia.core.identifiers import Domain, PartyId
-from maftia.core.limits import CLIENT_FRAME_SIZE_BYTES_MAX, FRAME_SIZE_BYTES_MAX
+from maftia.core.limits import CLIENT_FRAME_SIZE_BYTES_MAX, FRAME_SIZE_BYTES_MAX, NONCE_LIFETIME_MS
 from maftia.dca.messages import ClientMessage, ServerMessage, Welcome
 from maftia.net.channel import Channel, ChannelError
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 """how long a client waits before it dials a server again: doubling, from first to max"""
+
+NONCE_PAUSE_S = NONCE_LIFETIME_MS / 4000
+"""no new nonce comes sooner: honest servers let half a lifetime pass, and the network may shift what they send"""
+OUTBOX_BYTES_MAX = 16 * 1024 * 1024
+"""what waits for a server that does not read: some hundred of the largest requests"""
 
 Connect = Callable[[], Awaitable[Channel]]
 
@@ -51,6 +61,11 @@ class ServerLink:
         self._connect = connect
         self._listener = listener
         self._outbox: list[bytes] = []
+        self._waiting_bytes = 0
+        """of the outbox, and of what is being written"""
+        self._welcomed_at = 0.0
+        self._scope = trio.CancelScope()
+        """of the connection"""
         self._is_up = False
         self._wake = trio.Event()
 
@@ -64,7 +79,11 @@ class ServerLink:
         frame = encode(message)
         if self._is_up and len(frame) <= CLIENT_FRAME_SIZE_BYTES_MAX:
             self._outbox.append(frame)
+            self._waiting_bytes += len(frame)
             self._wake.set()
+            if self._waiting_bytes > OUTBOX_BYTES_MAX:
+                self.problem = "the server does not read what it is sent"
+                self._scope.cancel()
 
     async def run(self) -> None:
         """Connect, and again, until cancelled."""
@@ -82,10 +101,11 @@ class ServerLink:
             backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
 
     async def _serve(self, channel: Channel) -> bool:
-        """Talk until the connection ends; whether the server behaved up to its welcome."""
-        was_up = False
+        """Talk until the connection ends; whether it lasted."""
+        began = trio.current_time()
         try:
             async with trio.open_nursery() as nursery:
+                self._scope = nursery.cancel_scope
                 nursery.start_soon(self._write, channel, nursery.cancel_scope)
                 await self._read(channel)
         except* (ChannelError, FormatError) as errors:
@@ -93,10 +113,11 @@ class ServerLink:
         finally:
             was_up, self._is_up = self._is_up, False
             self._outbox.clear()
+            self._waiting_bytes = 0
             self._listener.lost(self.server)
             with trio.CancelScope(shield=True):
                 await channel.aclose()
-        return was_up
+        return was_up and trio.current_time() - began > BACKOFF_MAX_S
 
     async def _read(self, channel: Channel) -> None:
         while True:
@@ -110,6 +131,10 @@ class ServerLink:
         expected = (self._domain.cluster, self._domain.epoch, self.server)
         if (welcome.cluster, welcome.epoch, welcome.server) != expected:
             raise FormatError("the server at this address is not the one that the cluster file names")
+        now = trio.current_time()
+        if self._is_up and now - self._welcomed_at < NONCE_PAUSE_S:
+            raise FormatError("the server changes its nonce faster than servers do")
+        self._welcomed_at = now
         self._is_up, self.problem, self.version = True, "", printable(welcome.version[:64])
         self._listener.welcomed(self.server, welcome)
 
@@ -121,6 +146,7 @@ class ServerLink:
                 frames, self._outbox = self._outbox, []
                 if frames:
                     await channel.send(*frames)
+                    self._waiting_bytes -= sum(map(len, frames))
         except ChannelError as error:
             self.problem = printable(str(error))
             scope.cancel()
