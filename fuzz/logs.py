@@ -14,6 +14,7 @@ from fuzz.requests import requests
 from fuzz.target import Target, must
 from fuzz.wire import checked
 from maftia.cli.leaves import describe, lines_of
+from maftia.cli.vouched import Evidence
 from maftia.client.log_file import LogPath
 from maftia.core.checkpoint_text import checkpoint_text
 from maftia.core.codec import encode
@@ -45,6 +46,7 @@ from maftia.log.proofs import (
 )
 from maftia.log.reader import MissingTileError, TileReader
 from maftia.log.tiles import bundle_of, cut_file, entries_of, hashes_of
+from tests.dealing import sample_cluster
 from tests.log.logs import (
     DOMAIN,
     QUORUMS,
@@ -82,9 +84,14 @@ def _leaf(data: bytes) -> None:
 
 def _shown_leaf(data: bytes) -> None:
     """What people and scripts are shown of a leaf, whoever's bytes are in its record: lines of text."""
-    described = describe(0, decode_leaf(data))
+    described = describe(0, decode_leaf(data), _evidence(), TIME_MS)
     must(bool(msgspec.json.encode(described)), "a leaf cannot be shown to a script")
     must(all(line.isprintable() for line in lines_of(described)), "a leaf shows control characters")
+
+
+@cache
+def _evidence() -> Evidence:
+    return Evidence(sample_cluster().cluster)
 
 
 def _leaf_seeds() -> Mapping[str, bytes]:

@@ -4,8 +4,8 @@ Source: ITU-T X.690 (distinguished encoding rules).
 
 The reader takes definite, minimal lengths and one-byte tags only and never recurses:
 what it reads is what the caller asks for, so depth is bounded by the caller's code.
-Anything else (BER's indefinite or padded lengths, padded integers, trailing bytes)
-is a FormatError.  It exists because verdicts about clients' bytes are part of the
+Anything else (BER's indefinite or padded lengths, padded integers or object identifiers,
+trailing bytes) is a FormatError.  It exists because verdicts about clients' bytes are part of the
 replicated state and may not depend on the version of a library.
 """
 
@@ -18,6 +18,8 @@ SEQUENCE, SET = 0x30, 0x31
 
 _LENGTH_BYTES_MAX = 4
 _HIGH_TAG = 0x1F
+_OBJECT_ID_SIZE_BYTES_MAX = 63
+_ARC_BITS_MAX = 128
 
 
 class Reader:
@@ -52,7 +54,10 @@ class Reader:
         if end > len(self._data):
             raise FormatError("DER: an element is cut short")
         start, self._at = self._at, end
-        return self._data[start:end]
+        content = self._data[start:end]
+        if tag == OBJECT_ID:
+            _check_object_id(content)
+        return content
 
     def sequence(self) -> Reader:
         """A reader over the content of the next element, a SEQUENCE."""
@@ -98,6 +103,21 @@ class Reader:
             raise FormatError("DER: an element is cut short")
         self._at += 1
         return self._data[self._at - 1]
+
+
+def _check_object_id(content: bytes) -> None:
+    """Whole arcs without padding, as few and as small as libraries read: the largest in use are UUIDs (X.667)."""
+    if not 0 < len(content) <= _OBJECT_ID_SIZE_BYTES_MAX or content[-1] & 0x80:
+        raise FormatError("DER: an object identifier is empty, enormous or cut short")
+    arc = 0
+    for byte in content:
+        if not arc and byte == 0x80:
+            raise FormatError("DER: an arc of an object identifier is padded")
+        arc = arc << 7 | byte & 0x7F
+        if arc >> _ARC_BITS_MAX:
+            raise FormatError("DER: an arc of an object identifier is enormous")
+        if not byte & 0x80:
+            arc = 0
 
 
 def element(tag: int, content: bytes) -> bytes:
