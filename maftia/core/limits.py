@@ -19,10 +19,16 @@ HANDSHAKE_TIMEOUT_S = 10.0
 """an honest one takes three round trips"""
 HANDSHAKES_MAX = 128
 """at a time; each costs some 2 ms of processor, so this bounds for how long a burst of them delays a turn"""
-CLIENT_OUTBOX_BYTES_MAX = 1024 * 1024
-"""a client that does not read its answers is cut off"""
+CLIENT_OUTBOX_BYTES_MAX = 16 * 1024 * 1024
+"""the outcomes of all requests that one connection may have under way, settled at once: 9 MB of the largest records"""
+CLIENT_PAUSE_BYTES = 512 * 1024
+"""while more than this waits for a client, no more of its frames are read"""
+CLIENT_WRITE_TIMEOUT_S = 60.0
+"""a client that takes nothing of its answers for so long is cut off"""
+CLIENT_STUCK_S = 1.0
+"""where there is too much for all clients together, those who have taken nothing for this long go first"""
 CLIENTS_OUTBOX_BYTES_MAX = 64 * 1024 * 1024
-"""answers that wait for all clients together; beyond it the one with the most is cut off"""
+"""answers that wait for all clients together; beyond it one is cut off: the most first, of those who do not read"""
 PEER_OUTBOX_BYTES_MAX = 64 * 1024 * 1024
 """what waits for a slow peer; beyond it the link is reset and resumes by what the peer holds"""
 PEER_INBOX_BYTES_MAX = 8 * 1024 * 1024
@@ -290,7 +296,7 @@ CONTACT_PAUSE_MS = 1000
 LOG_ENTRY_SIZE_BYTES_MAX = 65535
 """a bundle of entries gives each a length of 16 bits (C2SP tlog-tiles); a record and its outcome fit twice"""
 LOG_PART_SIZE_BYTES_MAX = 256 * 1024
-"""of a file in one answer: a quarter of what may wait for a client"""
+"""of a file in one answer: half of what may wait for a client that is read from"""
 LOG_SIZE_MAX = 2**63 - 1
 """entries; the tiles' levels end at 63"""
 LOG_REMOVED_MAX = 1024

@@ -33,6 +33,7 @@ class Outbox:
         self._size_bytes_max = size_bytes_max
         self._frames: deque[bytes] = deque()
         self._changed = trio.Event()
+        self._shrunk = trio.Event()
         self._writing_size_bytes = 0
         self._closed = False
 
@@ -65,6 +66,12 @@ class Outbox:
         """Whether nothing waits and nothing is being written."""
         return not self.size_bytes
 
+    async def at_most(self, size_bytes: int) -> None:
+        """Return when no more than this waits, or is being written."""
+        while self.size_bytes > size_bytes:
+            self._shrunk = trio.Event()
+            await self._shrunk.wait()
+
     async def take(self) -> bytes | None:
         """What to write next, joined; None when closed and empty.  Waits while there is nothing."""
         self._count(-self._writing_size_bytes)
@@ -79,6 +86,8 @@ class Outbox:
     def _count(self, size_bytes: int) -> None:
         self.size_bytes += size_bytes
         self._tally.size_bytes += size_bytes
+        if size_bytes < 0:
+            self._shrunk.set()
 
     def _join(self) -> bytes:
         taken = [self._frames.popleft()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from functools import partial
@@ -11,7 +12,14 @@ from typing import Any, Protocol
 import trio
 
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import CLIENT_FRAME_SIZE_BYTES_MAX, CLIENT_OUTBOX_BYTES_MAX, PEER_INBOX_BYTES_MAX
+from maftia.core.limits import (
+    CLIENT_FRAME_SIZE_BYTES_MAX,
+    CLIENT_OUTBOX_BYTES_MAX,
+    CLIENT_PAUSE_BYTES,
+    CLIENT_STUCK_S,
+    CLIENT_WRITE_TIMEOUT_S,
+    PEER_INBOX_BYTES_MAX,
+)
 from maftia.core.step import Now, Step
 from maftia.net.channel import Channel, ChannelError
 from maftia.net.framing import encode_frame
@@ -153,6 +161,7 @@ class Session:
         self._is_open = False
         """as the handler sees it"""
         self._is_ending = False
+        self._writes_since = math.inf
 
     async def serve(self, channel: Channel) -> None:
         """Talk until either side ends it; returns when the handler has seen all of it."""
@@ -184,6 +193,11 @@ class Session:
         if close:
             self.outbox.close()
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the client has taken nothing of what is being written for a while."""
+        return trio.current_time() - self._writes_since > CLIENT_STUCK_S
+
     def ignore(self) -> None:
         """The handler has ended the session: it hears no more of its frames."""
         self._is_ending = True
@@ -201,12 +215,19 @@ class Session:
 
     async def _read(self, channel: Channel) -> None:
         while True:
+            # who is slow to read its answers is not read from: so it is never cut for what it asked
+            await self.outbox.at_most(CLIENT_PAUSE_BYTES)
             frame = await channel.receive()
             await self._frames.put(partial(self._frame, frame), len(frame))
 
     async def _write(self, channel: Channel) -> None:
         while (data := await self.outbox.take()) is not None:
-            await channel.send_encoded(data)
+            self._writes_since = trio.current_time()
+            with trio.move_on_after(CLIENT_WRITE_TIMEOUT_S) as scope:
+                await channel.send_encoded(data)
+            if scope.cancelled_caught:
+                self.cut()
+            self._writes_since = math.inf
 
     # --- what the handler is told, in its turn
 

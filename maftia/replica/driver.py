@@ -10,7 +10,7 @@ more comes of a turn than TURN_BYTES_MAX, what there is is executed, and the tur
 
 Guarantees: nobody outside makes a turn longer than its share: peers and clients take
 turns frame by frame, so many of each a turn at most; whoever sends faster than it is
-served waits, whoever does not read is cut.  An exception of the handler, the journal
+served waits, whoever does not read is read from no more, and cut in the end.  An exception of the handler, the journal
 or a job ends the driver before anything that came with it or after it has left.
 
 Caller must: `recover` before `run`, and end the process when `run` raises.
@@ -297,7 +297,8 @@ class Driver:
             return
         session.reply(reply.frame, reply.close)
         if self._waiting_for_clients.size_bytes > CLIENTS_OUTBOX_BYTES_MAX:
-            max(self._sessions.values(), key=lambda one: one.outbox.size_bytes).cut()
+            stuck = [one for one in self._sessions.values() if one.is_stuck]
+            max(stuck or self._sessions.values(), key=lambda one: one.outbox.size_bytes).cut()
 
     def _job_done(self, reference: Hashable, result: object) -> None:
         self._local.note(partial(self._handler.job_done, reference, result))

@@ -9,7 +9,13 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import GATHERINGS_MAX, PEER_INBOX_BYTES_MAX
+from maftia.core.limits import (
+    CLIENT_STUCK_S,
+    CLIENT_WRITE_TIMEOUT_S,
+    GATHERINGS_MAX,
+    PEER_INBOX_BYTES_MAX,
+    WATCHES_PER_SESSION_MAX,
+)
 from maftia.core.step import Fault, Job, Note, Send, Step
 from maftia.net.channel import ChannelError
 from maftia.net.framing import encode_frame
@@ -346,11 +352,51 @@ async def test_a_client_that_does_not_read_is_cut(
     for _ in range(6):
         await deaf.send(b"x")
     await wait_all_tasks_blocked()
+    assert world.driver._sessions[1].outbox.size_bytes < 2_000_000
+    await trio.sleep(CLIENT_WRITE_TIMEOUT_S + 1)
     assert world.handler.named("client_closed") == [(1,)]
     assert list(world.driver._sessions) == [2]
     await good.send(b"x")
     assert len(await good.receive()) == 100_000
     assert world.driver._waiting_for_clients.size_bytes <= 2 * 100_100
+
+
+async def test_a_client_that_reads_gets_all_that_it_waited_for_however_much_comes_at_once(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
+    answers = [bytes([i]) * 35_000 for i in range(WATCHES_PER_SESSION_MAX)]
+    world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, one) for one in answers])
+    client = await world.client(nursery)
+    await client.send(b"x")
+    assert [await client.receive() for _ in answers] == answers
+    assert world.handler.named("client_closed") == []
+
+
+async def test_who_does_not_read_is_not_read_from(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery
+) -> None:
+    world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, bytes(200_000))])
+    deaf = await world.client(nursery, reads=False)
+    for _ in range(40):
+        await deaf.send(b"x")
+        await wait_all_tasks_blocked()
+    assert len(world.handler.named("client_frame")) <= 4
+
+
+async def test_who_reads_is_not_cut_for_the_many_who_do_not(
+    autojump_clock: MockClock, world: World, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver_module, "CLIENTS_OUTBOX_BYTES_MAX", 510_000)
+    sizes = {b"small": 200_000, b"large": 300_000}
+    world.handler.on["client_frame"] = lambda session, frame: Step(outputs=[Reply(session, bytes(sizes[frame]))])
+    deaf = [await world.client(nursery, reads=False) for _ in range(2)]
+    for client in deaf:
+        await client.send(b"small")
+    await trio.sleep(2 * CLIENT_STUCK_S)
+    good = await world.client(nursery)
+    await good.send(b"large")
+    assert len(await good.receive()) == 300_000
+    assert world.handler.named("client_closed") in ([(1,)], [(2,)])
 
 
 async def test_clients_that_do_not_read_are_bounded_together(
