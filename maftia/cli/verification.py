@@ -149,10 +149,15 @@ def _report_audit(cluster: ClusterFile, head: CertifiedHead, since: Audited, aud
         print_json({"status": "ok", "error": None, **fields})
         return
     new = f", {audited.size - since.size} of them new since the last time" if since.size else ""
-    click.echo(f"verified: {audited.size} entries{new}; {audited.records} records in {audited.commits} commits")
+    entries, records = _counted(audited.size, "entry", "entries"), _counted(audited.records, "record", "records")
+    click.echo(f"verified: {entries}{new}; {records} in {_counted(audited.commits, 'commit', 'commits')}")
     click.echo(f"  root {audited.root.hex()}, signed by servers {', '.join(map(str, signers))}")
     if audited.commit:
         click.echo(f"  newest change: commit {audited.commit}, {time_of(audited.time_ms)}")
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 @contextmanager
