@@ -168,7 +168,8 @@ CANARIES: dict[str, tuple[Bug | tuple[Bug, ...], Callable[[], object]]] = {
             "maftia.dca.effects:Effects._admitted",
             "if not shown.is_confirmed:",
             "credential = self._credentials.choose(self._in_force.policy, case, shown, place.time_ms)\n"
-            "    self._rates.attempt(getattr(credential, 'counts_as', b''), place.time_ms)\n    if not shown.is_confirmed:",
+            "    self._rates.attempt(getattr(credential, 'counts_as', b''), place.time_ms)\n"
+            "    if not shown.is_confirmed:",
         ),
         rates.test_a_copied_word_uses_up_nothing_of_the_authority,
     ),
