@@ -16,7 +16,7 @@ from maftia.core.cluster_file import ClusterFile
 from maftia.core.codec import decode, encode
 from maftia.core.errors import CryptoError, FormatError
 from maftia.log.audit import Audited
-from maftia.log.checkpoint import LogCheckpoint, read_certified
+from maftia.log.checkpoint import read_certified
 
 _RESULT_SIZE_BYTES_MAX = 1024
 
@@ -48,7 +48,7 @@ def load_audit(cluster: ClusterFile) -> LastAudit | None:
         checkpoint = read_certified(cluster.domain, cluster.quorums, cluster.verify_keys, note)
     except (ValueError, KeyError, TypeError, FormatError, CryptoError) as error:
         raise _damaged(path, str(error)) from None
-    if checkpoint != LogCheckpoint(audited.size, audited.root):
+    if (checkpoint.size, checkpoint.root) != (audited.size, audited.root):
         raise _damaged(path, "result and checkpoint differ")
     return LastAudit(audited, note)
 

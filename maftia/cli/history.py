@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from maftia.cli.access import cluster_options, one_use_identity, read_cluster, w
 from maftia.cli.certified_log import CertifiedLog
 from maftia.cli.leaves import checkpoint_fields, describe_record, record_lines, time_of
 from maftia.cli.output import EXIT_REFUSED, CommandError, print_json, usage_error
+from maftia.cli.vouched import Evidence
 from maftia.client.audit import with_files
 from maftia.client.client import Client
 from maftia.client.inclusion import Inclusion
@@ -32,11 +34,14 @@ def show(serial: str, **options: Any) -> None:
 
     When it was issued, for which names, who asked and which servers vouched; when and by which request it was
     superseded or revoked. Every entry is proven to be in a log that t+1 servers signed. All servers are asked, since
-    one may leave entries out; none can add any. The serial is 32 hex digits, as `maftia issue` and `retrieve` print it
-    and `openssl x509 -serial` does.
+    one may leave entries out; none can add any. Signatures of the evidence are verified; what does not hold is shown
+    as offered, not valid. The serial is 32 hex digits, as `maftia issue` and `retrieve` print it and
+    `openssl x509 -serial` does.
 
     \b
     maftia show 5f3a9c0e6b1d4f728a9b0c1d2e3f4a5b --cluster cluster.toml
+
+    --timeout is for silence: it begins again with each answer that brings something new.
 
     Exit codes: 0 done; 1 the log does not name it; 2 wrong use; 3 no quorum in time.
     """
@@ -48,7 +53,8 @@ def show(serial: str, **options: Any) -> None:
         if not found:
             raise CommandError(EXIT_REFUSED, Code.NOT_FOUND, f"the log names no certificate with serial {wanted.hex()}")
         head = await client.log_head(at_least=max(one.proof.size for one in found), timeout_s=timeout_s)
-        events, _ = await with_files(client, lambda read: _events(read, head, found, wanted), timeout_s=timeout_s)
+        events_of = partial(_events, head=head, found=found, serial=wanted, evidence=Evidence(cluster))
+        events, _ = await with_files(client, events_of, timeout_s=timeout_s)
         return head, events
 
     head, events = with_client(
@@ -73,14 +79,16 @@ def _parsed(text: str) -> bytes:
     return bytes.fromhex(digits)
 
 
-def _events(read: Read, head: CertifiedHead, found: Sequence[Inclusion], serial: bytes) -> list[dict[str, Any]]:
+def _events(
+    read: Read, head: CertifiedHead, found: Sequence[Inclusion], serial: bytes, evidence: Evidence
+) -> list[dict[str, Any]]:
     """Each record by which the certificate came or went, with its commit."""
     entries = CertifiedLog(read, head.checkpoint)
     events = []
     for one in found:
         index, record = entries.record_at(one.proof.index)
         header = entries.commit_before(index)
-        described = describe_record(record)
+        described = describe_record(record, evidence, header.time_ms)
         asked = described["request"]["kind"] if described["request"] else ""
         gone = REVOKED if asked == REVOKE else SUPERSEDED
         event = ISSUED if record.serial == serial else gone

@@ -1,7 +1,8 @@
 """Entries of the log as people and scripts read them.
 
-What is in the log was ordered, so all of it is shown as what it is: words of strangers
-reach a terminal as text.
+What is in the log was ordered, and a record is a stranger's: its words reach a terminal as
+text, its numbers may be any, and of its evidence only what verifies is told as a fact
+(`vouched`); the rest is called what it is, offered and not valid.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from maftia.cli.output import rfc3339
+from maftia.cli.vouched import Evidence
 from maftia.core.codec import decode
 from maftia.core.errors import FormatError, printable
-from maftia.core.limits import RECORD_SIZE_BYTES_MAX
+from maftia.core.limits import RECORD_SIZE_BYTES_MAX, TIME_MS_MAX
 from maftia.core.spki import key_digest
 from maftia.dca.change import PolicySet, TokenAdd, read_change
 from maftia.dca.requests import ADMIN, Record, RecordBody, Request, client_id, request_digest
@@ -23,16 +25,16 @@ from maftia.log.checkpoint import LogCheckpoint
 from maftia.log.entries import CommitHeader, Leaf, RecordLeaf, RemovedLeaf
 
 
-def describe(index: int, leaf: Leaf) -> dict[str, Any]:
-    """An entry as fields for JSON."""
+def describe(index: int, leaf: Leaf, evidence: Evidence, agreed_ms: int | None = None) -> dict[str, Any]:
+    """An entry as fields for JSON; `agreed_ms` is the time of its commit, where that is known."""
     if isinstance(leaf, CommitHeader):
         return {"index": index, "entry": "commit", "commit": leaf.index, "time": time_of(leaf.time_ms)}
     if isinstance(leaf, RemovedLeaf):
         return {"index": index, "entry": "removed", "removed": [serial.hex() for serial in leaf.serials]}
-    return {"index": index, "entry": "record", **describe_record(leaf)}
+    return {"index": index, "entry": "record", **describe_record(leaf, evidence, agreed_ms)}
 
 
-def describe_record(leaf: RecordLeaf) -> dict[str, Any]:
+def describe_record(leaf: RecordLeaf, evidence: Evidence, agreed_ms: int | None = None) -> dict[str, Any]:
     """A record and what came of it."""
     return {
         "kind": printable(leaf.kind),
@@ -40,7 +42,7 @@ def describe_record(leaf: RecordLeaf) -> dict[str, Any]:
         "serial": leaf.serial.hex() or None,
         "tbs_sha256": leaf.tbs_sha256.hex() or None,
         "removed": [serial.hex() for serial in leaf.removed],
-        "request": _request_fields(leaf.record),
+        "request": _request_fields(leaf.record, evidence, agreed_ms),
     }
 
 
@@ -51,7 +53,9 @@ def checkpoint_fields(checkpoint: LogCheckpoint, note: bytes = b"") -> dict[str,
 
 
 def time_of(time_ms: int) -> str:
-    """A time of the log as RFC 3339."""
+    """A time as RFC 3339; one that no calendar has is told as the number that somebody wrote."""
+    if not 0 <= time_ms <= TIME_MS_MAX:
+        return f"{time_ms} ms since 1970"
     return rfc3339(datetime.fromtimestamp(time_ms // 1000, UTC))
 
 
@@ -66,7 +70,7 @@ def read_record(record: bytes) -> tuple[Request, RecordBody] | None:
     return request, body
 
 
-def _request_fields(record: bytes) -> dict[str, Any] | None:
+def _request_fields(record: bytes, evidence: Evidence, agreed_ms: int | None) -> dict[str, Any] | None:
     read = read_record(record)
     if read is None:
         return None
@@ -85,7 +89,8 @@ def _request_fields(record: bytes) -> dict[str, Any] | None:
     }
     if request.kind == ADMIN:
         fields["change"] = _change_fields(request.change)
-    return {**fields, "evidence": _evidence_fields(body)}
+    shown = evidence.sort(request, body, agreed_ms)
+    return {**fields, "evidence": _evidence_fields(shown.valid), "not_valid": _evidence_fields(shown.others)}
 
 
 def _evidence_fields(body: RecordBody) -> dict[str, Any]:
@@ -142,14 +147,16 @@ def record_lines(record: dict[str, Any]) -> Iterator[str]:
     yield f"client {request['client'][:16]}…, rid {request['rid']}"
     if vouched := vouching(request["evidence"]):
         yield vouched
+    if offered := vouching(request["not_valid"], "were said to attest"):
+        yield f"offered, not valid: {offered}"
 
 
-def vouching(evidence: dict[str, Any]) -> str:
-    """Who vouched for a request, and by what it was let in."""
+def vouching(evidence: dict[str, Any], verb: str = "attested") -> str:
+    """Who vouched for a request, and with what it was asked."""
     by_gatherer: dict[str, list[str]] = {}
     for one in evidence["attestations"]:
         by_gatherer.setdefault(one["gatherer"], []).append(str(one["server"]))
-    said = [f"servers {', '.join(servers)} attested ({gatherer})" for gatherer, servers in by_gatherer.items()]
+    said = [f"servers {', '.join(servers)} {verb} ({gatherer})" for gatherer, servers in by_gatherer.items()]
     said += ["certification request"] if evidence["csr"] else []
     for what, plural in (("keys", "keys"), ("tokens", "tokens"), ("authorities", "authorities")):
         said += [f"{plural} {', '.join(f'{one[:16]}…' for one in evidence[what])}"] if evidence[what] else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -12,9 +13,11 @@ from maftia.cli.leaves import checkpoint_fields, describe, lines_of
 from maftia.cli.output import print_json
 from maftia.cli.proofs import check, prove
 from maftia.cli.verification import verify
+from maftia.cli.vouched import Evidence
 from maftia.client.audit import with_files
 from maftia.client.client import Client
 from maftia.client.results import CertifiedHead
+from maftia.log.entries import CommitHeader
 from maftia.log.reader import Read
 
 SHOWN_ENTRIES = 20
@@ -53,11 +56,14 @@ def show(first: int | None, count: int, **options: Any) -> None:
 
     An entry is the head of a commit (its index and agreed time), a record with what came of it, or further certificates
     that the record before it removed. A record names who asked for what, and the evidence: which servers attested the
-    key, which keys signed, which credential let it in.
+    key, which keys signed, which credentials were shown. All of these signatures are verified; evidence that does not
+    hold is in the log all the same, as its client offered it, and is shown as offered, not valid.
 
     \b
     maftia log show --cluster cluster.toml
     maftia log show --cluster cluster.toml --from 0 --count 100
+
+    --timeout is for silence: it begins again with each answer that brings something new.
 
     Exit codes: 0 done; 2 wrong use; 3 no quorum in time, or no server with the files of the log that was signed.
     """
@@ -68,7 +74,8 @@ def show(first: int | None, count: int, **options: Any) -> None:
         size = head.checkpoint.size
         start = max(0, size - count) if first is None else first
         indices = range(start, min(size, start + count))
-        described, _ = await with_files(client, lambda read: _described(read, head, indices), timeout_s=timeout_s)
+        describe_all = partial(_described, head=head, indices=indices, evidence=Evidence(cluster))
+        described, _ = await with_files(client, describe_all, timeout_s=timeout_s)
         return head, described
 
     head, entries = with_client(
@@ -84,6 +91,13 @@ def show(first: int | None, count: int, **options: Any) -> None:
         click.echo(f"the log has {head.checkpoint.size} entries" + (f", none from {first} on" if first else ""))
 
 
-def _described(read: Read, head: CertifiedHead, indices: range) -> list[dict[str, Any]]:
-    entries = CertifiedLog(read, head.checkpoint)
-    return [describe(index, entries.leaf(index)) for index in indices]
+def _described(read: Read, head: CertifiedHead, indices: range, evidence: Evidence) -> list[dict[str, Any]]:
+    entries, described, agreed_ms = CertifiedLog(read, head.checkpoint), list[dict[str, Any]](), None
+    for index in indices:
+        leaf = entries.leaf(index)
+        if isinstance(leaf, CommitHeader):
+            agreed_ms = leaf.time_ms
+        elif agreed_ms is None:
+            agreed_ms = entries.commit_before(index).time_ms
+        described.append(describe(index, leaf, evidence, agreed_ms))
+    return described

@@ -63,7 +63,8 @@ def _sentence(error: CommandError) -> str:
 
 def print_json(value: dict[str, Any]) -> None:
     """The one object on stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    # words of strangers may be among the values: what is not printable, or turns text around, is escaped
+    click.echo(json.dumps(value, ensure_ascii=True))
 
 
 def rfc3339(moment: datetime) -> str:

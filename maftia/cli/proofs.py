@@ -12,8 +12,9 @@ from maftia.cli.credentials import read_certificate
 from maftia.cli.files import check_writable, read_input, write_output
 from maftia.cli.leaves import describe, lines_of
 from maftia.cli.output import EXIT_REFUSED, INVALID, CommandError, print_json, usage_error
+from maftia.cli.vouched import Evidence
 from maftia.client.inclusion import Inclusion, tbs_sha256
-from maftia.core.certificate import CertificateFacts, certificate_facts, is_signed_by
+from maftia.core.certificate import SERIAL_SIZE_BYTES, CertificateFacts, certificate_facts, is_signed_by
 from maftia.core.cluster_file import ClusterFile
 from maftia.core.errors import Code, CryptoError, FormatError
 from maftia.log.entries import RecordLeaf
@@ -49,7 +50,8 @@ def prove(cert_path: Path, out_path: Path, **options: Any) -> None:
     )
     inclusion = _origin(found, facts)
     write_output(out_path, inclusion.file)
-    _report_entry("proven", check_proof(cluster.domain, cluster.quorums, cluster.verify_keys, inclusion.file), options)
+    proven = check_proof(cluster.domain, cluster.quorums, cluster.verify_keys, inclusion.file)
+    _report_entry(cluster, proven, options)
 
 
 def _origin(found: tuple[Inclusion, ...], facts: CertificateFacts) -> Inclusion:
@@ -76,6 +78,8 @@ def check(file: Path, cert_path: Path | None, **options: Any) -> None:
     """Check a proof file offline: that t+1 servers signed a log in which its entry stands, and what that says.
 
     It says what was in the log, not what is valid now: a certificate may have been revoked since (`maftia show`).
+    Signatures of the evidence are verified; the file does not say when the record was ordered, so whether servers
+    attested shortly before that is not (`maftia show` does).
 
     \b
     maftia log check cert.pem.tlog-proof --cluster cluster.toml
@@ -95,23 +99,24 @@ def check(file: Path, cert_path: Path | None, **options: Any) -> None:
         facts, leaf = _own_certificate(cluster, cert_path), proven.leaf
         if not isinstance(leaf, RecordLeaf) or leaf.tbs_sha256 != tbs_sha256(facts.tbs):
             raise CommandError(EXIT_REFUSED, INVALID, f"{file} proves another entry than that of {cert_path}")
-    _report_entry("proven", proven, options)
+    _report_entry(cluster, proven, options)
 
 
 def _own_certificate(cluster: ClusterFile, path: Path) -> CertificateFacts:
-    """What a certificate says that this cluster signed."""
+    """What a certificate says that this cluster issued: an imported key may have signed others, with other serials."""
     der, facts = read_certificate(path)
-    if not is_signed_by(der, certificate_facts(cluster.ca_certificate_der).key):
-        raise CommandError(EXIT_REFUSED, INVALID, f"{path} is not signed by this cluster")
+    is_ours = is_signed_by(der, certificate_facts(cluster.ca_certificate_der).key)
+    if not is_ours or len(facts.serial) != SERIAL_SIZE_BYTES:
+        raise CommandError(EXIT_REFUSED, INVALID, f"{path} was not issued by this cluster")
     return facts
 
 
-def _report_entry(word: str, proven: ProvenEntry, options: dict[str, Any]) -> None:
-    entry = describe(proven.index, proven.leaf)
+def _report_entry(cluster: ClusterFile, proven: ProvenEntry, options: dict[str, Any]) -> None:
+    entry = describe(proven.index, proven.leaf, Evidence(cluster))
     if options["as_json"]:
         checkpoint = {"size": proven.checkpoint.size, "root": proven.checkpoint.root.hex()}
         print_json({"status": "ok", "error": None, **checkpoint, "entry": entry})
         return
-    click.echo(f"{word}: entry {proven.index} of a log of {proven.checkpoint.size}")
+    click.echo(f"proven: entry {proven.index} of a log of {proven.checkpoint.size}")
     for line in lines_of(entry):
         click.echo(line)

@@ -399,7 +399,7 @@ def test_a_log_in_a_folder_is_verified_offline_and_a_changed_byte_is_seen(
     data[len(data) // 2] ^= 1
     bundle.write_bytes(data)
     ended = user.maftia(*verify)
-    assert (ended.code, ended.json["error"]["code"]) == (1, "invalid")
+    assert (ended.code, ended.json["error"]["code"]) == (1, "invalid"), ended.json
     (copy / "checkpoint").unlink()
     assert "checkpoint" in user.maftia(*verify).wrong_use()
 
