@@ -54,7 +54,7 @@ from maftia.log.entries import (
 from maftia.log.merkle import Frontier, leaf_hash
 from maftia.log.proofs import ConsistencyProof, InclusionProof
 from maftia.log.reader import MissingTileError, Read
-from maftia.log.tiles import CHECKPOINT_PATH, Tile
+from maftia.log.tiles import CHECKPOINT_PATH, TILE_WIDTH, Tile
 
 _FRONTIER = b"log/frontier"
 _ROWS = LOCAL + b"log-row/"
@@ -160,6 +160,11 @@ class Ledger:
         """The leaf of a request that counted; None where it has none.  Raises NotInLogError: its file is lost."""
         place = self._state.get(_AT + rid + client)
         return None if place is None else self._logged(place)
+
+    def is_far(self, client: bytes, rid: bytes) -> bool:
+        """Whether a request has a leaf, and one that is read from a file: it is not among the newest."""
+        place = self._state.get(_AT + rid + client)
+        return place is not None and _number(place[:_NUMBER_SIZE_BYTES]) // TILE_WIDTH < self.size // TILE_WIDTH
 
     def logged_of(self, serial: bytes) -> list[LoggedEntry]:
         """The leaves that name a certificate, in order: where it came, where it went.  Raises NotInLogError."""

@@ -42,7 +42,9 @@ from maftia.core.identifiers import Domain, PartyId
 from maftia.core.limits import (
     CLIENT_FRAME_SIZE_BYTES_MAX,
     FRAME_SIZE_BYTES_MAX,
+    LOG_PROOF_WORK,
     NONCE_LIFETIME_MS,
+    STATUS_WORK,
 )
 from maftia.core.quorum import Quorums
 from maftia.core.signing import HeadAuthenticator
@@ -266,9 +268,9 @@ class ReplicaHandler:
             refused = Refused(b"", Code.MALFORMED, str(error))
             return Step(outputs=[Reply(session, encode(refused), close=True)])
         if isinstance(message, StatusQuery):
-            return self._tell(session, self._status())
+            return self._on_status(session, now)
         if isinstance(message, Watch):
-            return self._watch(session, Subject(message.client, message.rid, message.digest))
+            return self._watch(session, Subject(message.client, message.rid, message.digest), now)
         if isinstance(message, Inquiry):
             answer = self._inquiries.answer(message, self._sources.of(session), now.monotonic_ms)
             return Step(outputs=[Reply(session, answer)])
@@ -303,9 +305,11 @@ class ReplicaHandler:
         if refusal is not None:
             step = self._refuse(session, parsed.subject.rid, refusal)
             if refusal.code == Code.OVERLOADED and self._sessions.can_watch(session, parsed.subject):
-                step.extend(self._watch(session, parsed.subject))  # others may order it, and the client counts voices
+                step.extend(
+                    self._watch(session, parsed.subject, now)
+                )  # others may order it, and the client counts voices
             return step
-        step = self._watch(session, parsed.subject)
+        step = self._watch(session, parsed.subject, now)
         if self._sessions.settled(parsed.subject) is None:
             self._take(self._order.submit(submit.record, now), now, step)
         return step
@@ -327,13 +331,24 @@ class ReplicaHandler:
         source = self._sources.of(session)
         return None if self._tolls.admits(source, parsed.request, parsed.body, now.monotonic_ms) else TOO_MANY
 
-    def _watch(self, session: int, subject: Subject) -> Step[bytes, Reply]:
+    def _on_status(self, session: int, now: Now) -> Step[bytes, Reply]:
+        # upon STATUS: how I am, while there is time for such questions
+        source = self._sources.of(session)
+        told = self._inquiries.read(source, now.monotonic_ms, STATUS_WORK, self._status)
+        return self._refuse(session, b"", told) if isinstance(told, Refusal) else self._tell(session, told)
+
+    def _watch(self, session: int, subject: Subject, now: Now) -> Step[bytes, Reply]:
         # upon WATCH: the outcome, now or when there is one
         if not self._sessions.can_watch(session, subject):
             return self._refuse(
                 session, subject.rid, Refusal(Code.OVERLOADED, "too many requests are under way on this connection")
             )
-        return Step(outputs=self._sessions.watch(session, subject))
+        if not self._service.ledger.is_far(subject.client, subject.rid):
+            return Step(outputs=self._sessions.watch(session, subject))
+        # what is settled so long that its leaf lies in a file is read as the log is, while there is time
+        source, ms = self._sources.of(session), now.monotonic_ms
+        told = self._inquiries.read(source, ms, LOG_PROOF_WORK, lambda: self._sessions.watch(session, subject))
+        return self._refuse(session, subject.rid, told) if isinstance(told, Refusal) else Step(outputs=told)
 
     def _welcome(self, session: int, unique: bytes, now: Now) -> Welcome:
         self._sessions.nonce_made(session, now.monotonic_ms)

@@ -24,6 +24,7 @@ client.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from maftia.core.codec import encode
 from maftia.core.errors import Code, Refusal
@@ -62,6 +63,7 @@ from maftia.dca.service import Service
 from maftia.log.checkpoint import LogCheckpoint
 from maftia.replica.allowance import SharedAllowance
 
+T = TypeVar("T")
 Inquiry = Query | PolicyQuery | LogQuery
 Answered = tuple[ServerMessage, int]
 """an answer, and the work that it cost beside its bytes and those of the log that were read for it"""
@@ -89,6 +91,15 @@ class Inquiries:
         read = self._service.ledger.bytes_read - before
         allowance.spend(source, work + read // READ_BYTES_PER_WORK + len(frame) // READ_BYTES_PER_WORK)
         return frame
+
+    def read(self, source: str, monotonic_ms: int, work: int, done: Callable[[], T]) -> T | Refusal:
+        """What some other reading gives, paid for as an inquiry is; or that there is no time for it now."""
+        if not self._reads.has_room(source, monotonic_ms):
+            return TOO_MANY
+        before = self._service.ledger.bytes_read
+        result = done()
+        self._reads.spend(source, work + (self._service.ledger.bytes_read - before) // READ_BYTES_PER_WORK)
+        return result
 
     def _answered(self, inquiry: Inquiry) -> Answered:
         if isinstance(inquiry, Query):

@@ -31,6 +31,7 @@ from maftia.core.limits import (
     READ_WORK_BURST,
     READ_WORK_PER_S,
     SOURCE_SHARE,
+    STATUS_WORK,
 )
 from maftia.core.signing import verify_ed25519
 from maftia.dca import ledger as ledger_module
@@ -48,6 +49,7 @@ from maftia.dca.messages import (
     LogHeadQuery,
     LogOf,
     LogOfQuery,
+    Outcome,
     PolicyQuery,
     PolicyReply,
     Query,
@@ -437,6 +439,38 @@ def test_one_source_that_reads_too_much_waits_and_nobody_else_does() -> None:
     believed(talk)
     world.ms += 1000
     assert isinstance(tell(world, query, source="198.51.100.1/32"), LogOf)
+
+
+def test_the_outcome_of_an_old_request_is_read_as_the_log_is_and_that_of_a_new_one_is_never_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    filled = fill(World())
+    world, source = filled.world, "198.51.100.1/32"
+    world.ms = 10_000
+    [talk] = [one for one in filled.client.talks.values() if believed(one).answer.serial == filled.serials[0]][:1]
+    subject = next(one for one in world.servers[0].handler._sessions._recent if one.rid == talk.rid)
+    watch = Watch(subject.client, subject.rid, subject.digest)
+    for _ in range(READ_WORK_PER_S // SOURCE_SHARE // LOG_PROOF_WORK + 10):
+        assert isinstance(tell(world, watch, source=source), Outcome)
+    monkeypatch.setattr(ledger_module, "TILE_WIDTH", 2)  # as if its leaf lay in a file
+    assert until_refused(world, lambda: watch, source) == READ_WORK_PER_S // SOURCE_SHARE // LOG_PROOF_WORK
+    handler = world.servers[0].handler
+    handler.client_opened(1, b"u", source, world.now)
+    for number in range(5):
+        unknown = Watch(subject.client, bytes([number]) * 16, subject.digest)
+        assert handler.client_frame(1, encode(unknown), world.now).outputs == []
+    handler.client_closed(1)
+    assert isinstance(tell(world, watch, source="198.51.100.2/32"), Outcome)
+    world.ms += 1000
+    assert isinstance(tell(world, watch, source=source), Outcome)
+
+
+def test_how_a_server_is_is_told_to_one_source_so_often_and_to_others_still() -> None:
+    world = World()
+    world.ms = 10_000
+    share = -(-READ_WORK_PER_S // SOURCE_SHARE // STATUS_WORK)
+    assert until_refused(world, StatusQuery, "198.51.100.1/32") in {share, share + 1}
+    assert isinstance(tell(world, StatusQuery(), source="198.51.100.2/32"), StatusReply)
 
 
 def test_challenges_for_encryption_keys_are_few_a_second_for_each_source_and_for_all() -> None:

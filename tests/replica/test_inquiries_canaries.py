@@ -99,3 +99,25 @@ def test_canary_challenges_cost_nothing() -> None:
     bug = Bug("maftia.replica.challenges:Challenges.answer", "self._asks.spend(source, 1)", "pass")
     check = test_inquiries.test_challenges_for_encryption_keys_are_few_a_second_for_each_source_and_for_all
     assert_caught(bug, check)
+
+
+def test_canary_old_outcomes_are_read_for_nothing() -> None:
+    bug = Bug(f"{INQUIRIES}.read", "self._reads.spend(source, work + ", "self._reads.spend(source, 0 * ")
+    name = "test_the_outcome_of_an_old_request_is_read_as_the_log_is_and_that_of_a_new_one_is_never_refused"
+
+    def check() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            getattr(test_inquiries, name)(patch)
+
+    assert_caught(bug, check)
+
+
+def test_canary_new_outcomes_are_refused_too() -> None:
+    bug = Bug(f"{HANDLER}._watch", "if not self._service.ledger.is_far(subject.client, subject.rid):", "if False:")
+    name = "test_the_outcome_of_an_old_request_is_read_as_the_log_is_and_that_of_a_new_one_is_never_refused"
+
+    def check() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            getattr(test_inquiries, name)(patch)
+
+    assert_caught(bug, check)
