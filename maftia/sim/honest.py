@@ -46,6 +46,8 @@ class Certificates:
     valid: dict[bytes, tuple[bytes, tuple[str, ...]]] = field(default_factory=dict)
     """key and names by serial"""
     banned: set[bytes] = field(default_factory=set)
+    plain: set[bytes] = field(default_factory=set)
+    """serials of those that a plain certification request was enough for: their key alone has a right over them"""
 
     def matching(self, key: bytes, names: tuple[str, ...]) -> tuple[bytes, ...]:
         """What an update or a revocation of this key and these names is about."""
@@ -61,6 +63,7 @@ class Certificates:
         """These are valid no longer."""
         for serial in serials:
             del self.valid[serial]
+            self.plain.discard(serial)
 
     def _sorted(self, is_meant: Callable[[bytes, tuple[str, ...]], bool]) -> tuple[bytes, ...]:
         return tuple(sorted(serial for serial, held in self.valid.items() if is_meant(*held)))
@@ -135,6 +138,7 @@ class HonestClient(Petitioner):
         signed = make(self._new_rid(), key.spki, names, profile, key.purpose)
         replaced = self._certificates.matching(key.spki, names) if update else ()
         wish = self._with_credential(self._confirmed(signed, key, may_be_plain=not update), key)
+        wish = self._with_rights(wish, replaced)
         return self._request(wish, Expected(replaced, self._binding_refusal(key.spki, replaced, update)))
 
     def _binding_refusal(self, key: bytes, replaced: tuple[bytes, ...], update: bool) -> Code | None:
@@ -146,7 +150,8 @@ class HonestClient(Petitioner):
         random, composer = self.person.random, self.person.composer
         if self._certificates.valid and random.random() < 0.4:
             serial = random.choice(sorted(self._certificates.valid))
-            return self._request(Wish(composer.revoke(self._new_rid(), serial=serial), composer), Expected((serial,)))
+            wish = Wish(composer.revoke(self._new_rid(), serial=serial), composer)
+            return self._request(self._with_rights(wish, (serial,)), Expected((serial,)))
         key = self._any_key()
         names, is_by_key = self._names_for(key), self._certificates.mode == KEY_MAJOR
         compromised = is_by_key and random.random() < 0.2
@@ -159,6 +164,7 @@ class HonestClient(Petitioner):
         )
         wish = self._confirmed(signed, key, may_be_plain=False) if compromised else Wish(signed, composer)
         removed = self._certificates.matching(key.spki, names)
+        wish = self._with_rights(wish, removed)
         return self._request(wish, Expected(removed, None if removed else Code.NOT_FOUND))
 
     def _retrieve(self) -> Errand:
@@ -209,6 +215,14 @@ class HonestClient(Petitioner):
         serial, signer = self.person.random.choice(usable)
         return replace(wish, certificates=(composer.vouch(wish.signed, serial, signer.spki, signer.sign),))
 
+    def _with_rights(self, wish: Wish, serials: Sequence[bytes]) -> Wish:
+        """The signatures of the keys without which it has no right over these."""
+        needed = {self._certificates.valid[serial][0] for serial in serials if serial in self._certificates.plain}
+        given = {proof.key for proof in wish.proofs}
+        keys = [key for key in self._keys if key.spki in needed - given]
+        proofs = tuple(self.person.composer.prove(wish.signed, key.spki, key.sign) for key in keys)
+        return replace(wish, proofs=wish.proofs + proofs)
+
     def _any_key(self) -> Key:
         keys: list[Key] = [*self._keys, *self._keys, self._encryption_key]
         return self.person.random.choice(keys)
@@ -252,6 +266,8 @@ class HonestClient(Petitioner):
         if result.answer.serial:
             self._certificates.valid[result.answer.serial] = (request.key, request.names)
             self._issues.append((wish, answer, result.answer.serial))
+            if self._policy.is_open and wish.csr:
+                self._certificates.plain.add(result.answer.serial)
 
     def _check_inclusion(self, inclusion: Inclusion, serial: bytes) -> None:
         self.person.cluster.witness.vouched(inclusion.checkpoint)
