@@ -79,13 +79,14 @@ CLOSED, OPEN = '["token", "signature", "certificate"]', '["open", "token"]'
 LENIENT = {"confirm": "proof", "plain_csr": "true"}
 STRICT = {"confirm": "challenge", "plain_csr": "false"}
 
-# what is shown for the key (rows), as who (columns; all but "open" under a policy that wants a credential)
+# what is shown for the key (rows), as who (columns; all but "open" under a policy that wants a credential);
+# the key is judged first: what nobody attested comes to no credential
 ISSUE_LENIENT = """
              | open | none | token | spent token | copied token | word | word for another | word for b | old word | certificate | revoked one
-nothing      | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
-too few      | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
-stale        | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
-of another   | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
+nothing      | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
+too few      | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
+stale        | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
+of another   | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
 attested     | ok   | auth | ok    | auth        | auth         | ok   | auth             | auth       | auth     | ok          | auth
 decrypted    | ok   | auth | ok    | auth        | auth         | ok   | auth             | auth       | auth     | ok          | auth
 proof        | ok   | auth | ok    | auth        | auth         | ok   | auth             | auth       | auth     | ok          | auth
@@ -95,30 +96,30 @@ plain csr    | ok   | auth | ok    | auth        | auth         | ok   | auth   
 """
 ISSUE_STRICT = """
              | open | none | token | spent token | copied token | word | word for another | word for b | old word | certificate | revoked one
-nothing      | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
-too few      | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
-stale        | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
-of another   | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
+nothing      | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
+too few      | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
+stale        | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
+of another   | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
 attested     | ok   | auth | ok    | auth        | auth         | ok   | auth             | auth       | auth     | ok          | auth
 decrypted    | ok   | auth | ok    | auth        | auth         | ok   | auth             | auth       | auth     | ok          | auth
-proof        | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
-bound csr    | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
+proof        | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
+bound csr    | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
 misbound csr | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
-plain csr    | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
+plain csr    | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
 """
 # an update by the holder: as issue, but that a plain certification request serves issue only
 UPDATE_LENIENT = """
              | open | none | token | spent token | copied token | word | word for another | word for b | old word | certificate | revoked one
-nothing      | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
-too few      | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
-stale        | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
-of another   | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
+nothing      | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
+too few      | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
+stale        | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
+of another   | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
 attested     | ok   | auth | ok    | auth        | auth         | ok   | auth             | auth       | auth     | ok          | auth
 decrypted    | ok   | auth | ok    | auth        | auth         | ok   | auth             | auth       | auth     | ok          | auth
 proof        | ok   | auth | ok    | auth        | auth         | ok   | auth             | auth       | auth     | ok          | auth
 bound csr    | ok   | auth | ok    | auth        | auth         | ok   | auth             | auth       | auth     | ok          | auth
 misbound csr | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
-plain csr    | conf | auth | conf  | auth        | auth         | conf | auth             | auth       | auth     | conf        | auth
+plain csr    | conf | conf | conf  | conf        | conf         | conf | conf             | conf       | conf     | conf        | conf
 """
 UPDATE_STRICT = ISSUE_STRICT
 
