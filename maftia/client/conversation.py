@@ -26,13 +26,15 @@ it is there (`inclusion`), and then does without: a proof that is late or false 
 nothing from the result.
 
 Deviations: who takes no more requests, at all or from this address, is no voice on this
-one: it watches, and another is handed the record.  `overloaded` from a server that is to gather evidence for names is no refusal: it is asked again after a pause, for as long as there is time.
+one: it watches, and another is handed the record.  `overloaded` from a server that is to
+gather evidence for names is no refusal: it is asked again after a pause, while there is time.
 
 Caller must: keep time, and feed it only what came over authenticated channels.
 
 Limits and cost: at most four messages to each server and connection, and one for each
-gatherer, once a second while it has no time; a REFUSED does not say of which kind of evidence it is, so one that comes
-late may have another server asked in its sender's place, and nothing worse.
+gatherer, once a second while it has no time; a REFUSED does not say of which kind of
+evidence it is, so one that comes late may have another server asked in its sender's
+place, and nothing worse.
 """
 
 from __future__ import annotations

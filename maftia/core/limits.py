@@ -248,7 +248,7 @@ ASKS_PER_S = 300
 ASKS_BURST = 600
 """of those, at once"""
 TOLL_WORK_PER_S = 1000
-"""units of 0.1 ms a second that a server lets strangers cause all servers beyond ordinary evidence: a tenth of a core"""
+"""units of 0.1 ms a second that strangers may cause all servers beyond ordinary evidence: a tenth of a core"""
 TOLL_WORK_BURST = 2000
 """of those, at once"""
 ORDINARY_WORK = 12

@@ -216,8 +216,8 @@ def test_servers_that_take_no_more_from_this_address_are_no_voice_while_another_
     assert isinstance(watch.message, Watch)
     assert talk.heard(second, refused(talk.subject, Code.RATE_LIMITED), 0) == [], "once is enough"
     assert talk.result is None
-    for server in (third, more.server):
-        talk.heard(server, refused(talk.subject, Code.RATE_LIMITED), 0)
+    for other in (third, more.server):
+        talk.heard(other, refused(talk.subject, Code.RATE_LIMITED), 0)
     assert isinstance(talk.result, Refuted)
     assert talk.result.refusal.code == Code.RATE_LIMITED
 
