@@ -74,3 +74,27 @@ def test_what_is_kept_of_a_second_is_bounded_by_the_work_in_it() -> None:
     assert len(allowance._caused) == 5
     assert allowance.has_room("a", 2000)
     assert allowance._caused == {}
+
+
+def flooded(attackers: list[str], honest: str) -> int:
+    """In how many of twenty seconds the honest source, that asks late in each, has an equal part."""
+    allowance = SharedAllowance(per_s=100, burst=100, share=25)
+    served = 0
+    for second in range(2, 22):
+        for ms in range(0, 1000, 50):
+            for attacker in attackers:
+                drain(allowance, attacker, second * 1000 + ms)
+        served += drain(allowance, honest, second * 1000 + 999) >= min(25, 100 // (len(attackers) + 1))
+    return served
+
+
+def test_many_sources_that_ask_without_end_leave_one_more_its_part() -> None:
+    assert flooded([f"198.51.100.{i}/32" for i in range(4)], "192.0.2.1/32") >= 19
+    assert flooded([f"198.51.100.{i}/32" for i in range(20)], "192.0.2.1/32") >= 19
+
+
+def test_the_networks_of_one_customer_are_one_source() -> None:
+    allowance = SharedAllowance(per_s=100, burst=100, share=25)
+    assert sum(drain(allowance, f"2001:db8:0:{i:x}::/64", 0) for i in range(256)) == 25
+    assert drain(allowance, "2001:db8:1::/64", 0) == 25
+    assert flooded([f"2001:db8:0:{i:x}::/64" for i in range(64)], "2001:db8:1::/64") == 20

@@ -483,7 +483,7 @@ def test_challenges_for_encryption_keys_are_few_a_second_for_each_source_and_for
         return Ask(b"no request", bytes(64), client.nonces[0])  # type: ignore[index]
 
     assert until_refused(world, ask, "198.51.100.1/32") == share
-    counts = [until_refused(world, ask, f"203.0.113.{other}/32") for other in range(10)]
+    counts = [until_refused(world, ask, f"203.0.113.{other}/32") for other in range(20)]
     assert share + sum(counts) == ASKS_BURST
     talk = client.issue(p256_key(1), NAMES[0])
     world.finish(talk)

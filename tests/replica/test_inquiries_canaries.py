@@ -46,8 +46,18 @@ def test_canary_a_window_never_ends() -> None:
 
 
 def test_canary_one_source_has_the_whole_allowance() -> None:
-    bug = Bug(f"{SHARED}.has_room", "self._caused.get(source, 0) < self._share and ", "")
+    bug = Bug(f"{SHARED}._has_part", "caused < self._share and ", "")
     assert_caught(bug, test_allowance.test_one_source_has_its_share_in_each_second_and_leaves_the_rest_to_others)
+
+
+def test_canary_who_asks_first_has_all() -> None:
+    bug = Bug(f"{SHARED}._has_part", "caused * active <", "caused <")
+    assert_caught(bug, test_allowance.test_many_sources_that_ask_without_end_leave_one_more_its_part)
+
+
+def test_canary_every_small_network_is_a_source_alone() -> None:
+    bug = Bug("maftia.replica.allowance:_networks", "bits < network.prefixlen", "False")
+    assert_caught(bug, test_allowance.test_the_networks_of_one_customer_are_one_source)
 
 
 def test_canary_every_source_has_an_allowance_of_its_own() -> None:

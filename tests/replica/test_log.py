@@ -200,7 +200,7 @@ HANDLER = "maftia.replica.handler:ReplicaHandler"
     [
         (Bug("maftia.replica.sessions:ClientSessions._frame", "if settled.has_leaf else", "and"),
          test_every_server_proves_the_certificate_that_it_gives),
-        (Bug("maftia.replica.sessions:Settled.has_leaf", "kind != RETRIEVE", "kind == RETRIEVE"),
+        (Bug("maftia.replica.sessions:Settled.__post_init__", "kind != RETRIEVE", "kind == RETRIEVE"),
          test_a_refusal_that_counted_is_proven_and_a_retrieve_is_not),
         (Bug(f"{HANDLER}.start", "self._heads.start(now)", "pass"),
          test_what_was_not_published_before_all_went_down_is_published_when_they_are_back),
