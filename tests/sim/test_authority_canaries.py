@@ -48,9 +48,9 @@ def test_canary_one_administrator_is_enough():
     assert_found(bug, "answer")
 
 
-def test_canary_whoever_signs_is_an_administrator():
+def test_canary_administrators_are_not_counted():
     old = "not self._in_force.administrators.are_enough(shown)"
-    bug = Bug("maftia.dca.administration:Administration.take", old, "not shown")
+    bug = Bug("maftia.dca.administration:Administration.take", old, "False")
     assert_found(bug, "entitlement", "answer", attacks=("changes",))
 
 

@@ -99,11 +99,11 @@ def test_canary_an_attestation_serves_for_another_request():
 
 def test_canary_strangers_have_rights():
     healthy = "if self.is_administration or entry.key in self.keys or is_own:"
-    assert_found(Bug("maftia.dca.rights:Rights.over", healthy, "if True:"), "entitlement", "answer", since=4)
+    assert_found(Bug("maftia.dca.rights:Rights.over", healthy, "if True:"), "entitlement", attacks=("of strangers",))
 
 
 def test_canary_who_waits_for_a_signature_is_not_told():
-    healthy, sick = "for reply in self._tell(settled)]", "for reply in self._tell(settled)][:0]"
+    healthy, sick = "for reply in self._tell(settled, at_hand)]", "for reply in self._tell(settled, at_hand)][:0]"
     assert_found(Bug("maftia.replica.sessions:ClientSessions.completed", healthy, sick), "validity")
 
 
