@@ -316,7 +316,9 @@ CHECKPOINT_EXTENSION_LENGTH_MAX = 256
 LOG_HEADS_PER_SERVER_MAX = 8
 """checkpoints of one server that a client keeps until t+1 agree: two would do with servers in step"""
 LOG_REST_MS = 3000
-"""a log that has not grown for this long is published: a busy one is at every CHECKPOINT_INTERVAL_COMMITS"""
+"""a log that has not grown for this long is published: a busy one at a state checkpoint, every LOG_PUBLISH_MS"""
+LOG_PUBLISH_MS = 10_000
+"""between two publications while the log grows: each rewrites its partial files, some ten, and syncs them"""
 LOG_SIGNATURES_KEPT_MAX = 256
 """own signatures over checkpoints, 32 µs each: those of the commits whose answers wait for certificates"""
 LOG_PROOF_FILE_SIZE_BYTES_MAX = 256 * 1024

@@ -23,6 +23,8 @@ of no promise: a crash may swallow it, and the server says it again after its re
 Caller must: make files durable in the order of `LogWrite`, one write after the other,
 then call `written`.
 
+Files are written when the log rests, and every LOG_PUBLISH_MS while it grows.
+
 Limits and cost: a signature for each size that an answer or a HEAD needs, n−1 messages a
 HEAD, a signature check for each that is received and above the newest certified size;
 LOG_HEADS_PER_SERVER_MAX of each server are kept.
@@ -32,7 +34,7 @@ from __future__ import annotations
 
 from maftia.core.errors import CryptoError, InvariantError
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import LOG_REST_MS, LOG_SIGNATURES_KEPT_MAX
+from maftia.core.limits import LOG_PUBLISH_MS, LOG_REST_MS, LOG_SIGNATURES_KEPT_MAX
 from maftia.core.quorum import Quorums
 from maftia.core.signing import HeadAuthenticator
 from maftia.core.step import Now, Step
@@ -59,6 +61,9 @@ class LogHeads:
         self._signatures: dict[LogCheckpoint, bytes] = {}
         """own ones, oldest first"""
         self._rests_at_ms: int | None = None
+        self._now_ms = 0
+        self._publishes_from_ms = 0
+        """while the log grows, not before"""
 
     @property
     def wake_at(self) -> int | None:
@@ -105,6 +110,7 @@ class LogHeads:
 
     def on_timer(self, now: Now) -> Step[Head, None]:
         """`wake_at` may have come."""
+        self._now_ms = now.monotonic_ms
         if self._rests_at_ms is None or now.monotonic_ms < self._rests_at_ms:
             return Step()
         # upon the log's rest: HEAD, unless one of this size is said
@@ -137,7 +143,8 @@ class LogHeads:
         """What is to be stored next; None: nothing.  One write at a time."""
         full = self._ledger.full_files()
         published, certified = self._ledger.published_size, self._heads.certified
-        if certified is None or not published < certified.size <= self._ledger.size:
+        is_new = certified is not None and published < certified.size <= self._ledger.size
+        if certified is None or not is_new or not self._may_publish():
             return LogWrite(full) if full else None
         # upon a certified checkpoint that this log has reached: it is published
         if self._ledger.head(certified.size).root != certified.root:
@@ -151,10 +158,16 @@ class LogHeads:
         self._ledger.stored(write.full)
         if write.size:
             self._ledger.published(write.size)
+            self._publishes_from_ms = self._now_ms + LOG_PUBLISH_MS
 
     # --- within
 
+    def _may_publish(self) -> bool:
+        """At rest at once; while the log grows, not again and again: a publication syncs files that soon change."""
+        return self._rests_at_ms is None or self._now_ms >= self._publishes_from_ms
+
     def _wait(self, now: Now) -> None:
+        self._now_ms = now.monotonic_ms
         if self._ledger.size:
             self._rests_at_ms = now.monotonic_ms + LOG_REST_MS
 

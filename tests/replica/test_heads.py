@@ -7,7 +7,7 @@ import pytest
 from maftia.core.codec import decode, encode
 from maftia.core.errors import FormatError, InvariantError
 from maftia.core.identifiers import PartyId
-from maftia.core.limits import LOG_HEADS_PER_SERVER_MAX, LOG_REST_MS, LOG_SIGNATURES_KEPT_MAX
+from maftia.core.limits import LOG_HEADS_PER_SERVER_MAX, LOG_PUBLISH_MS, LOG_REST_MS, LOG_SIGNATURES_KEPT_MAX
 from maftia.core.quorum import Quorums
 from maftia.core.signing import ServerAuthenticator
 from maftia.core.step import Step
@@ -127,6 +127,27 @@ def test_at_a_state_checkpoint_the_head_names_it() -> None:
     server.hear(1, head(1, server.keeper.ledger.head(), STATE))
     assert server.store() == 6
     assert state_digest_of(server.published()[0]) == STATE
+
+
+def certified_under_load(server: Server, ms: int) -> None:
+    """The log grows at this time, and a state checkpoint of it is certified."""
+    server.grow(3, ms)
+    server.heads.reached(STATE)
+    server.hear(1, head(1, server.keeper.ledger.head(), STATE))
+
+
+def test_a_log_that_grows_is_published_now_and_then_and_at_rest_at_once() -> None:
+    server = Server()
+    certified_under_load(server, 1000)
+    assert server.store() == 6
+    certified_under_load(server, 1000 + LOG_PUBLISH_MS - 1)
+    assert server.store() == 0, "files that soon change are not synced again and again"
+    certified_under_load(server, 1000 + LOG_PUBLISH_MS)
+    assert server.store() == 18
+    certified_under_load(server, 1001 + LOG_PUBLISH_MS)
+    assert server.store() == 0
+    assert server.rest() == []
+    assert server.store() == 24
 
 
 def test_an_empty_log_has_no_head() -> None:
@@ -375,6 +396,10 @@ HEADS = "maftia.replica.heads:LogHeads"
          test_t_plus_1_equal_heads_publish_and_not_fewer),
         (Bug(f"{HEADS}.logged", "self.sign(found.checkpoint)", "self.sign(self._ledger.head())"),
          test_what_goes_with_an_answer_is_the_same_from_every_server_but_the_signature),
+        (Bug(f"{HEADS}._may_publish", "self._rests_at_ms is None or ", ""),
+         test_a_log_that_grows_is_published_now_and_then_and_at_rest_at_once),
+        (Bug(f"{HEADS}.written", "self._now_ms + LOG_PUBLISH_MS", "0"),
+         test_a_log_that_grows_is_published_now_and_then_and_at_rest_at_once),
         (Bug(f"{HEADS}._say", "self._take(self._auth.me, self._said, step)", "pass"),
          lambda: test_t_plus_1_equal_heads_publish_and_not_fewer(4, 2)),
         (Bug("maftia.replica.heads:_checkpoint", "() if state is None else (state_extension(state),)", "()"),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from maftia.core.identifiers import PartyId
+from maftia.core.limits import LOG_PUBLISH_MS
 from maftia.core.quorum import Quorums
 from maftia.log.audit import audit
 from maftia.log.checkpoint import read_certified
@@ -55,6 +56,7 @@ class Server:
 
     def _begin(self) -> None:
         self.heads = LogHeads(QUORUMS, authenticators(4)[0], self.keeper.ledger)
+        self.now_ms = 0
         self.heads.start(at(0))
 
     def certify(self, size: int = 0) -> None:
@@ -71,6 +73,8 @@ class Server:
             self.heads.written(write)
 
     def publish(self) -> None:
+        self.now_ms += LOG_PUBLISH_MS  # a log that grows is not published more often
+        self.heads.grown(at(self.now_ms))
         self.certify()
         self.store()
 
