@@ -15,7 +15,7 @@ help:  ## list the targets
 demo: $(READY)  ## four servers issue, update, retrieve and revoke; then again with one server killed
 	@$(BIN)/maftia demo
 
-test: $(READY)  ## the whole test suite, about five minutes on two cores
+test: $(READY)  ## the whole test suite, some six minutes on two cores
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 check: $(READY)  ## style, types, import rules: warnings are errors
