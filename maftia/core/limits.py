@@ -253,8 +253,8 @@ TOLL_WORK_BURST = 2000
 """of those, at once"""
 ORDINARY_WORK = 12
 """of those, free in each record: a proof and a credential by keys of any kind up to RSA-4096"""
-SEARCH_WORK = 10
-"""what is charged for looking through the certificates of a key or name: few have many, and then it is 2 ms"""
+SEARCH_WORK = 2
+"""what is charged for looking through the certificates of a key or name: 0.2 ms; few have so many that it is 2 ms"""
 QUERY_PAUSE_MS = 50
 QUERY_PAUSE_MS_MAX = 1000
 """a client whose answers differ asks again after a pause that doubles: honest servers are a moment apart"""

@@ -301,6 +301,9 @@ class ReplicaHandler:
         parsed = self._service.check_record(submit.record)
         if isinstance(parsed, Refusal):
             return self._refuse(session, rid_of_record(submit.record), parsed)
+        if self._state == STOPPING:
+            # who stops orders nothing, and is no voice: the connection ends in a moment, and the client asks again
+            return self._watch(session, parsed.subject, now)
         refusal = self._reason_against(parsed, session, now)
         if refusal is not None:
             step = self._refuse(session, parsed.subject.rid, refusal)

@@ -8,9 +8,10 @@ before anything of it is verified, and charged to its source; so are requests th
 servers look through the certificates of a key or name.  A source that has used its share
 is told `overloaded`, and its record is not ordered from here.
 
-Guarantees: evidence beyond the ordinary takes a tenth of a core at most, searches a fifth,
-whoever asks; one source has a quarter of that.  Ordinary requests, and revocations by
-serial, are never refused here.
+Guarantees: evidence beyond the ordinary takes a tenth of a core at most, common searches
+as much, whoever asks; one source has a quarter of that.  A search by who has some hundred
+certificates costs up to eight times what is charged, still no more than a common issue.
+Ordinary requests, and revocations by serial, are never refused here.
 
 Limits and cost: a few lengths for each record.  Each server charges for itself, so what
 enters by all of n servers may cost n times as much; and a corrupt server charges nothing

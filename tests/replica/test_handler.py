@@ -537,8 +537,9 @@ def test_a_stopping_server_takes_no_request(world: World) -> None:
     world.servers[0].handler.stop()
     signed = client.composer.revoke(client.new_rid(), key=p256_key(1).spki)
     world.client_frame(client, PartyId(0), encode(Submit(client.composer.record(signed))))
-    world.run(20)
-    assert [m.code for _, m in client.heard if isinstance(m, Refused)] == [Code.OVERLOADED]
+    world.run(3_000)
+    # nor is it a voice: if all are stopped at once, their clients wait for them to come back
+    assert [m for _, m in client.heard if isinstance(m, Refused | Outcome)] == []
     assert client.status(0).state == "stopping"
 
 
