@@ -106,7 +106,8 @@ async def test_the_same_rid_gives_the_same_bytes_also_after_it_timed_out() -> No
 
 async def test_contact_one_is_enough_when_the_server_is_honest() -> None:
     async with cluster() as (_, client):
-        await client.issue(key(), WWW, contact="one")
+        issued = await client.issue(key(), WWW, contact="one")
+        assert (issued.certificate.facts.key, issued.certificate.facts.names) == (key().spki, tuple(WWW))
 
 
 async def test_refusals_say_what_the_servers_agree_on() -> None:

@@ -120,7 +120,8 @@ async def test_an_encryption_key_is_certified_renewed_and_revoked_by_what_it_can
 async def test_with_a_server_away_another_one_is_asked_for_a_challenge() -> None:
     async with authority(liars={2: None}) as (_, client):
         for i in range(4):
-            await client.issue(X, [f"email:a{i}@example.org"], profile="email")
+            issued = await client.issue(X, [f"email:a{i}@example.org"], profile="email")
+            assert issued.certificate.facts.key == X.spki
 
 
 async def test_an_encryption_key_revokes_itself_and_no_other() -> None:

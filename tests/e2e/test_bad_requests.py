@@ -128,7 +128,8 @@ def test_a_thousand_confirmations_that_are_never_answered_hold_nobody_up(attack:
                 for one in case.lines:
                     await one.say(Confirm(signed.data, signed.signature, one.nonce, b""))
             async with case.cluster.client(case.victim.identity) as client:
-                await client.issue(case.victim.key, [f"dns:also.{case.name}"])
+                issued = await client.issue(case.victim.key, [f"dns:also.{case.name}"])
+                assert issued.certificate.facts.names == (f"dns:also.{case.name}",)
 
     attack(never)
 
