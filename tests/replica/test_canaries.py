@@ -89,3 +89,9 @@ def test_canary_an_answer_is_given_to_another_body() -> None:
 def test_canary_an_outcome_leaves_without_its_certificates() -> None:
     bug = Bug("maftia.replica.sessions:ClientSessions._frame", "return Missing(serial)", "continue")
     assert_caught(bug, test_sessions.test_an_outcome_waits_for_every_certificate_that_it_needs)
+
+
+@pytest.mark.parametrize("new", ["False", "self._state == ACTIVE"])
+def test_canary_a_stopping_server_has_a_voice(new: str) -> None:
+    bug = Bug(f"{HANDLER}._on_submit", "self._state == STOPPING", new)
+    assert_caught(bug, lambda: test_handler.test_a_stopping_server_takes_no_request(settled_world()))

@@ -9,6 +9,7 @@ from maftia.core.spki import rsa_spki
 from maftia.dca.requests import Attestation, Authorization, CertificateProof, KeyProof, RecordBody, Request, TokenProof
 from maftia.replica import tolls as module
 from maftia.replica.tolls import KeyTolls, Tolls, work_of_evidence, work_of_search
+from tests.canary import Bug, assert_caught
 from tests.dca.world import Client, ec_key, rid
 
 N = 4
@@ -95,3 +96,18 @@ def test_canary_junk_is_free(monkeypatch) -> None:
     monkeypatch.setattr(module, "work_of_evidence", lambda *_: 0)
     with pytest.raises(AssertionError):
         test_junk_takes_a_share_for_each_source_and_a_tenth_of_a_core_in_all()
+
+
+def check_a_hundred_searches_of_one_address_are_no_flood() -> None:
+    # people behind one address who revoke and look at once, as an office does on its worst day
+    tolls, search = Tolls(N), ALICE.compose.retrieve(rid(3), key=P256).request
+    assert all(tolls.admits("a", search, body(attestations=()), 0) for _ in range(100))
+
+
+def test_a_hundred_searches_of_one_address_in_one_moment_are_no_flood() -> None:
+    check_a_hundred_searches_of_one_address_are_no_flood()
+
+
+def test_canary_searches_are_charged_at_their_dearest() -> None:
+    bug = Bug("maftia.replica.tolls:work_of_search", "return SEARCH_WORK if", "return 10 if")
+    assert_caught(bug, check_a_hundred_searches_of_one_address_are_no_flood)
